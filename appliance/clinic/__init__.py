@@ -1,0 +1,1 @@
+"""Plain facts about people, orders and exams; standard library only."""

@@ -1,0 +1,1 @@
+"""The only translator between facts and datasets."""

@@ -1,0 +1,1 @@
+"""Exams handed over on discs and sticks."""

@@ -1,0 +1,1 @@
+"""Us speaking to the hospital."""

@@ -1,0 +1,1 @@
+"""Next door: a small hospital for developers; each peer can misbehave on request."""

@@ -1,0 +1,1 @@
+"""A modality with nobody in front of it."""

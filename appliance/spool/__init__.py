@@ -1,0 +1,1 @@
+"""Nothing leaves before it is here; nothing goes before it is safe."""
