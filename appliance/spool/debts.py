@@ -1,0 +1,246 @@
+"""What is owed to whom, and how far it got: the table of states."""
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from appliance.clinic.exam import Exam, Picture
+from appliance.errors import StateError
+from appliance.spool.books import Books, from_json
+
+
+class State(StrEnum):
+    """Where one object stands with one destination, or one step report with one RIS."""
+
+    WAITING = "waiting"
+    SENT = "sent"
+    COMMITTED = "committed"
+    REFUSED = "refused"
+    DONE = "done"
+
+
+DELIVERY_STATES: dict[State, frozenset[State]] = {
+    State.WAITING: frozenset({State.SENT, State.REFUSED}),
+    State.SENT: frozenset({State.COMMITTED, State.WAITING, State.REFUSED}),  # waiting: the archive does not have it
+    State.REFUSED: frozenset({State.WAITING}),  # by hand
+    State.COMMITTED: frozenset(),
+}
+REPORT_STATES: dict[State, frozenset[State]] = {
+    State.WAITING: frozenset({State.DONE, State.REFUSED}),
+    State.REFUSED: frozenset({State.WAITING}),  # by hand
+    State.DONE: frozenset(),
+}
+
+
+@dataclass(frozen=True)
+class Debt:
+    """One object owed to one destination. Times are seconds since 1970; `due` is when to try (again)."""
+
+    picture: Picture
+    destination: str
+    state: State
+    attempts: int
+    due: float
+    transaction_uid: str
+    asked: float
+    words: str
+    advice: str
+    released: bool
+
+
+@dataclass(frozen=True)
+class Report:
+    """One step report (`begun` or `ended`) owed to one RIS."""
+
+    id: str
+    exam: Exam
+    kind: str
+    peer: str
+    state: State
+    attempts: int
+    due: float
+    words: str
+    advice: str
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Why something did not go: the words, the advice, and when to try again (seconds since 1970)."""
+
+    words: str
+    advice: str
+    due: float = 0.0
+
+
+DELIVERIES = (
+    "SELECT d.*, p.facts, p.released FROM deliveries d JOIN pictures p ON p.id = d.picture_id "
+    "WHERE {} ORDER BY p.kept, p.id"
+)
+REPORTS = "SELECT r.*, e.facts FROM reports r JOIN exams e ON e.id = r.exam_id WHERE {} ORDER BY e.began, r.kind, r.id"
+
+
+class Debts:
+    """The rows of deliveries and step reports. Every move is checked against the tables of states."""
+
+    def __init__(self, books: Books) -> None:
+        self._books = books
+
+    def deliveries(self, condition: str = "1", *values: Any) -> list[Debt]:
+        """The deliveries that meet a condition on the columns of the table."""
+        return [_debt(row) for row in self._books.rows(DELIVERIES.format(condition), *values)]
+
+    def reports(self, condition: str = "1", *values: Any) -> list[Report]:
+        """The step reports that meet a condition; a begun report stands before its ended one."""
+        return [_report(row) for row in self._books.rows(REPORTS.format(condition), *values)]
+
+    def to_send(self, destination: str, now: float) -> list[Debt]:
+        """What waits for this destination and is due."""
+        return self.deliveries("d.destination=? AND d.state=? AND d.due<=?", destination, State.WAITING, now)
+
+    def to_commit(self, destinations: Sequence[str], now: float, patience: float) -> list[Debt]:
+        """What was sent and is not promised yet: never asked for, or asked so long ago that it is asked again."""
+        marks = ",".join("?" * len(destinations))
+        return self.deliveries(
+            f"d.destination IN ({marks}) AND d.state=? AND d.due<=? AND (d.transaction_uid='' OR d.asked<=?)",
+            *destinations,
+            State.SENT,
+            now,
+            now - patience,
+        )
+
+    def reports_due(self, peer: str, now: float) -> list[Report]:
+        """What this RIS is to be told now: an end only after its beginning was told."""
+        return self.reports(
+            "r.peer=? AND r.state=? AND r.due<=? AND (r.kind='begun' OR NOT EXISTS (SELECT 1 FROM reports b "
+            "WHERE b.exam_id=r.exam_id AND b.peer=r.peer AND b.kind='begun' AND b.state<>'done'))",
+            peer,
+            State.WAITING,
+            now,
+        )
+
+    def next_due(self, now: float) -> float | None:
+        """When the next thing that waits falls due after now."""
+        rows = self._books.rows(
+            "SELECT min(due) AS due FROM (SELECT due FROM deliveries WHERE state IN ('waiting','sent') AND due>? "
+            "UNION ALL SELECT due FROM reports WHERE state='waiting' AND due>?)",
+            now,
+            now,
+        )
+        due = rows[0]["due"]
+        return None if due is None else float(due)
+
+    def move(self, debt: Debt, to: State, trouble: Trouble | None = None) -> None:
+        """Carry one delivery to another state; raises StateError where the table has no such way."""
+        _demand(DELIVERY_STATES, debt.state, to)
+        trouble = trouble or Trouble("", "")
+        with self._books.change() as file:
+            file.execute(
+                "UPDATE deliveries SET state=?, attempts=0, due=?, words=?, advice=?, transaction_uid='', asked=0, "
+                "changed=? WHERE picture_id=? AND destination=? AND state=?",
+                (to, trouble.due, trouble.words, trouble.advice, time.time(), debt.picture.id, debt.destination, debt.state),
+            )
+
+    def postpone(self, debts: Iterable[Debt], trouble: Trouble) -> None:
+        """It did not go this time: the words, and when to try again; the state stays."""
+        with self._books.change() as file:
+            for debt in debts:
+                file.execute(
+                    "UPDATE deliveries SET attempts=attempts+1, due=?, words=?, advice=?, transaction_uid='', changed=? "
+                    "WHERE picture_id=? AND destination=? AND state=?",
+                    (trouble.due, trouble.words, trouble.advice, time.time(), debt.picture.id, debt.destination, debt.state),
+                )
+
+    def asked(self, debts: Sequence[Debt], transaction_uid: str) -> None:
+        """Commitment is being asked for: noted before the asking, since the answer may overtake us."""
+        now = time.time()
+        with self._books.change() as file:
+            file.execute("INSERT INTO transactions VALUES(?,?,?)", (transaction_uid, debts[0].destination, now))
+            for debt in debts:
+                file.execute(
+                    "UPDATE deliveries SET transaction_uid=?, asked=?, changed=? "
+                    "WHERE picture_id=? AND destination=? AND state=?",
+                    (transaction_uid, now, now, debt.picture.id, debt.destination, State.SENT),
+                )
+
+    def of_transaction(self, transaction_uid: str, sop_instance_uids: Sequence[str]) -> list[Debt]:
+        """The deliveries that a commitment report speaks of, also where we have asked again meanwhile."""
+        known = self._books.rows("SELECT destination FROM transactions WHERE uid=?", transaction_uid)
+        if not known:
+            return []
+        wanted = set(sop_instance_uids)
+        every = self.deliveries("d.destination=? AND d.state=?", known[0]["destination"], State.SENT)
+        return [debt for debt in every if debt.picture.sop_instance_uid in wanted]
+
+    def move_report(self, report: Report, to: State, trouble: Trouble | None = None) -> None:
+        """Carry one step report to another state; raises StateError where the table has no such way."""
+        _demand(REPORT_STATES, report.state, to)
+        trouble = trouble or Trouble("", "")
+        with self._books.change() as file:
+            file.execute(
+                "UPDATE reports SET state=?, attempts=0, due=?, words=?, advice=?, changed=? WHERE id=? AND state=?",
+                (to, trouble.due, trouble.words, trouble.advice, time.time(), report.id, report.state),
+            )
+
+    def postpone_report(self, report: Report, trouble: Trouble) -> None:
+        """The RIS could not be told this time."""
+        with self._books.change() as file:
+            file.execute(
+                "UPDATE reports SET attempts=attempts+1, due=?, words=?, advice=?, changed=? WHERE id=? AND state=?",
+                (trouble.due, trouble.words, trouble.advice, time.time(), report.id, report.state),
+            )
+
+    def hurry(self, ids: Sequence[str] = ()) -> int:
+        """By hand: what was refused waits again, and what waits is due now; of these ids, or of all. Returns how many."""
+        now = time.time()
+        marks = ",".join("?" * len(ids))
+        of_exam = f"picture_id IN (SELECT id FROM pictures WHERE exam_id IN ({marks}))"
+        own = f"(picture_id IN ({marks}) OR {of_exam})" if ids else "1"
+        told = f"(id IN ({marks}) OR exam_id IN ({marks}))" if ids else "1"
+        values = (now, *ids, *ids)
+        afresh = "due=0, attempts=0, transaction_uid='', asked=0, changed=?"
+        with self._books.change() as file:
+            count = 0
+            for statement in (
+                f"UPDATE deliveries SET state='waiting', {afresh} WHERE state IN ('waiting','refused') AND {own}",
+                f"UPDATE deliveries SET {afresh} WHERE state='sent' AND {own}",
+                f"UPDATE reports SET state='waiting', due=0, attempts=0, changed=? "
+                f"WHERE state IN ('waiting','refused') AND {told}",
+            ):
+                count += file.execute(statement, values).rowcount
+        return count
+
+
+def _demand(table: dict[State, frozenset[State]], was: State, to: State) -> None:
+    if to not in table[was]:
+        raise StateError(f"what is {was} cannot become {to}")
+
+
+def _debt(row: Any) -> Debt:
+    return Debt(
+        picture=from_json(Picture, row["facts"]),
+        destination=row["destination"],
+        state=State(row["state"]),
+        attempts=row["attempts"],
+        due=row["due"],
+        transaction_uid=row["transaction_uid"],
+        asked=row["asked"],
+        words=row["words"],
+        advice=row["advice"],
+        released=row["released"] is not None,
+    )
+
+
+def _report(row: Any) -> Report:
+    return Report(
+        id=row["id"],
+        exam=from_json(Exam, row["facts"]),
+        kind=row["kind"],
+        peer=row["peer"],
+        state=State(row["state"]),
+        attempts=row["attempts"],
+        due=row["due"],
+        words=row["words"],
+        advice=row["advice"],
+    )
