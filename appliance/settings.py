@@ -47,6 +47,9 @@ class Station(Branch):
     clip_syntax: str = Field("auto", description="Transfer syntax of clips; auto is video.")
     object: str = Field("auto", description="Kind of object; auto goes by the modality.")
     reserve_mb: int = Field(512, ge=0, description="Free megabytes below which a capture does not begin.")
+    send: Literal["finish", "at once"] = Field(
+        "finish", description="When pictures go: with the exam's end (they can be deleted till then), or at once."
+    )
     institution: str = Field("", max_length=64, description="Institution Name written into objects.")
     department: str = Field("", max_length=64, description="Institutional Department Name written into objects.")
     operator: str = Field("", description="Operators' Name while nobody has signed in.")
@@ -76,6 +79,9 @@ class Courier(Branch):
     commit_patience: float = Field(600.0, gt=0, description="Seconds after which an unanswered commitment is asked again.")
     same_association: float = Field(
         1.0, ge=0, description="Seconds the association stays open for a commitment report before it is released."
+    )
+    keep_hours: float = Field(
+        24.0, ge=0, description="Hours a released object's file stays on the shelf (for a disc) while there is space."
     )
     worklist_every: float = Field(60.0, gt=0, description="Seconds between two looks at the worklist.")
     timeout: float = Field(30.0, gt=0, description="Seconds a peer may take for one answer.")

@@ -17,6 +17,8 @@ VERSION = 1
 TABLES = """
 CREATE TABLE IF NOT EXISTS orders(key TEXT PRIMARY KEY, facts TEXT NOT NULL, fetched REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS exams(id TEXT PRIMARY KEY, state TEXT NOT NULL, facts TEXT NOT NULL, began REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS series(uid TEXT PRIMARY KEY, exam_id TEXT NOT NULL, modality TEXT NOT NULL, facts TEXT NOT NULL,
+    UNIQUE(exam_id, modality));
 CREATE TABLE IF NOT EXISTS pictures(id TEXT PRIMARY KEY, exam_id TEXT NOT NULL REFERENCES exams(id),
     sop_instance_uid TEXT NOT NULL UNIQUE, facts TEXT NOT NULL, kept REAL NOT NULL, released REAL, gone REAL);
 CREATE INDEX IF NOT EXISTS pictures_of_exam ON pictures(exam_id);

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from appliance.clinic.exam import EXAM_STATES, Exam, ExamState, Picture
+from appliance.clinic.exam import EXAM_STATES, Exam, ExamState, Picture, Series
 from appliance.clinic.order import Code, Order
 from appliance.errors import StateError
 from appliance.spool.books import Books, from_json, to_json
@@ -101,6 +101,17 @@ class Ledger:
         return exam
 
     # pictures
+
+    def series(self, exam_id: str, wanted: Series) -> Series:
+        """The series of an exam for a modality: the first that asks founds it, whichever process that is."""
+        with self._books.change() as file:
+            file.execute(
+                "INSERT OR IGNORE INTO series(uid, exam_id, modality, facts) VALUES(?,?,?,?)",
+                (wanted.uid, exam_id, wanted.modality, to_json(wanted)),
+            )
+            question = "SELECT facts FROM series WHERE exam_id=? AND modality=?"
+            row = file.execute(question, (exam_id, wanted.modality)).fetchone()
+        return from_json(Series, row["facts"])
 
     def keep(self, picture: Picture, destinations: Iterable[str] = ()) -> None:
         """Write down an object that lies on the shelf; owed at once to the destinations, or when the exam ends.
@@ -239,6 +250,7 @@ class Ledger:
             for one in ids:
                 file.execute("DELETE FROM deliveries WHERE picture_id IN (SELECT id FROM pictures WHERE exam_id=?)", (one,))
                 file.execute("DELETE FROM pictures WHERE exam_id=?", (one,))
+                file.execute("DELETE FROM series WHERE exam_id=?", (one,))
                 file.execute("DELETE FROM reports WHERE exam_id=?", (one,))
                 file.execute("DELETE FROM exams WHERE id=?", (one,))
             file.execute("DELETE FROM errands WHERE answered_at<?", (time.time() - 3600,))

@@ -75,6 +75,12 @@ class Shelf:
             except OSError:
                 return  # another process has just put a file there
 
+    def set_aside(self, path: Path) -> Path:
+        """Put a file that must not be sent, and must not be lost, into the attic; returns where it lies now."""
+        attic = self.root / "attic"
+        attic.mkdir(exist_ok=True)
+        return path.replace(attic / path.name)
+
     def thumbnail(self, picture_id: str) -> Path:
         """Where the small picture of an object lies."""
         return self.thumbnails / f"{picture_id}.jpg"
@@ -97,13 +103,11 @@ class Shelf:
         for leftover in self.workbench.iterdir():
             if not _alive(leftover.name):
                 shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
-        attic = self.root / "attic"
         moved = []
         for path in sorted(self.objects.rglob("*")):
             stray = path.is_file() and path.relative_to(self.objects).as_posix() not in known
             if stray and time.time() - path.stat().st_mtime > ORPHAN_AGE:
-                attic.mkdir(exist_ok=True)
-                moved.append(path.replace(attic / path.name))
+                moved.append(self.set_aside(path))
         return moved
 
 

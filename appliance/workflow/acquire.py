@@ -1,0 +1,272 @@
+"""Run an exam: begin, keep what was seen, finish or abandon."""
+
+import hashlib
+import shutil
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from appliance import __version__
+from appliance.clinic.exam import REASONS, WRONG_WORKLIST_ENTRY, Exam, ExamState, Picture, Series
+from appliance.clinic.order import Code, Order
+from appliance.clinic.patient import Patient, temporary_id
+from appliance.dicom import check, objects, uids
+from appliance.errors import CheckError, InputError, StateError
+from appliance.events import Event, Teller, nobody
+from appliance.settings import Settings
+from appliance.spool.ledger import Ending, Ledger
+from appliance.spool.shelf import Shelf
+from appliance.workflow.ingest import Document
+from capture.encode import jpeg
+from capture.frame import Clip, Still
+from capture.picture import decode_stream, read_frames
+
+Subject = Still | Clip | Document
+THUMBNAIL_WIDTH = 200
+
+
+def here_and_now() -> datetime:
+    """The time with this machine's zone."""
+    return datetime.now().astimezone()
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where exams are run: the settings, the spool, and whom to tell.
+
+    `uids` makes UIDs, `now` tells the time (both repeatable in a simulation), `ring` wakes the courier.
+    """
+
+    settings: Settings
+    shelf: Shelf
+    ledger: Ledger
+    uids: uids.Uids = field(default_factory=uids.Fresh)
+    tell: Teller = nobody
+    ring: Callable[[], None] = lambda: None
+    now: Callable[[], datetime] = here_and_now
+
+
+@dataclass(frozen=True)
+class How:
+    """What a picture becomes: words of COMMANDS.md for object and syntax, and what is written about it."""
+
+    object: str = "auto"
+    syntax: str = "auto"
+    quality: int = 90
+    region: Code | None = None
+    laterality: str = ""
+    origin: str = "captured"
+    fragmentable: bool = False
+
+
+class Acquisition:
+    """The verbs of an exam, safe to call from several threads."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._lock = threading.Lock()
+        self._numbers: dict[str, int] = {}
+        station = place.settings.station
+        self._device = objects.Device(
+            manufacturer=station.manufacturer,
+            model=station.model,
+            serial=station.serial,
+            institution=station.institution,
+            department=station.department,
+            station_name=station.name,
+            ae_title=station.ae_title,
+            versions=f"dicap {__version__}",
+        )
+
+    def begin(self, orders: Sequence[Order], operator: str = "") -> Exam:
+        """Open an exam for one order or several of one patient; every RIS is owed the news.
+
+        Raises DiskFull below the reserve, StateError where the orders are not one patient's or one is open already.
+        """
+        place = self._place
+        place.shelf.demand_space(place.settings.station.reserve_mb)
+        if not orders or len({(order.patient.id, order.patient.issuer) for order in orders}) != 1:
+            raise StateError("an exam is for the orders of one patient")
+        keys = {order.key for order in orders}
+        for other in place.ledger.exams(ExamState.OPEN):
+            if keys & {order.key for order in other.orders}:
+                raise StateError(f"the exam {other.id} for {other.patient.spoken_name} is still open")
+        step_uid = place.uids.new()
+        exam_id = "E" + hashlib.sha256(step_uid.encode()).hexdigest()[:15].upper()
+        station = place.settings.station
+        exam = Exam(
+            id=exam_id,
+            orders=tuple(orders),
+            study_uid=orders[0].study_uid,
+            step_uid=step_uid,
+            step_id=exam_id,
+            modality=orders[0].modality or station.modality,
+            started=place.now(),
+            station_ae=station.ae_title,
+            station_name=station.name,
+            operator=operator or station.operator,
+            location=orders[0].location,
+        )
+        place.ledger.begin(exam, place.settings.with_role("mpps"))
+        self._news("exam.begun", exam=exam.id)
+        return exam
+
+    def unscheduled(self, patient: Patient | None, name: str = "", description: str = "") -> Order:
+        """An order for somebody who was not ordered; without a patient one with a temporary ID is made."""
+        who = patient or Patient(temporary_id(self._place.now()), name or "UNKNOWN^UNSCHEDULED")
+        return Order(
+            patient=who,
+            study_uid=self._place.uids.new(),
+            procedure_description=description,
+            modality=self._place.settings.station.modality,
+            unscheduled=True,
+        )
+
+    def keep(self, exam_id: str, subject: Subject, how: How) -> Picture:
+        """Make the object, check it, put it on the shelf, write it down: when this returns, it is safe.
+
+        Raises IllegalPair, CheckError (the object then lies in the attic), SpoolError, StateError.
+        """
+        place = self._place
+        exam = place.ledger.exam(exam_id)
+        if exam.state != ExamState.OPEN:
+            raise StateError(f"the exam {exam_id} has ended")
+        uid = place.uids.new()
+        picture_id = hashlib.sha256(uid.encode()).hexdigest()[:16]
+        kind = "document" if isinstance(subject, Document) else self._kind(exam, how)
+        with self._lock:
+            series = self._series(exam, kind)
+            number = self._next_number(exam, series)
+        making = objects.Making(
+            exam=exam,
+            series=series,
+            number=number,
+            kind=kind,
+            sop_instance_uid=uid,
+            device=self._device,
+            region=how.region,
+            laterality=how.laterality,
+        )
+        work = place.shelf.temporary()
+        work.mkdir()
+        try:
+            out = work / f"{picture_id}.dcm"
+            written = self._write(out, making, subject, how)
+            self._demand_legal(out)
+            self._thumbnail(picture_id, subject)
+            kept = place.shelf.keep(out, exam.id, out.name)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+        picture = Picture(
+            id=picture_id,
+            exam_id=exam.id,
+            kind={"Still": "still", "Clip": "clip"}.get(type(subject).__name__, "document"),
+            series=series,
+            number=number,
+            sop_class_uid=written.sop_class_uid,
+            sop_instance_uid=uid,
+            syntax_uid=written.syntax_uid,
+            file=kept.file,
+            size=kept.size,
+            sha256=kept.sha256,
+            rows=written.rows,
+            columns=written.columns,
+            frames=written.frames,
+            captured=place.now() if isinstance(subject, Document) else subject.captured,
+            origin=how.origin,
+            flaws=() if isinstance(subject, Document) else subject.flaws,
+        )
+        return self.keep_written(picture)
+
+    def keep_written(self, picture: Picture) -> Picture:
+        """Write down an object whose file is on the shelf already; raises StateError when the exam has ended."""
+        at_once = self._place.settings.station.send == "at once"
+        try:
+            self._place.ledger.keep(picture, self._place.settings.with_role("store") if at_once else ())
+        except StateError:
+            self._place.shelf.set_aside(self._place.shelf.path(picture.file))
+            raise
+        self._news("object.kept", exam=picture.exam_id, picture=picture.id)
+        return picture
+
+    def delete(self, picture_id: str) -> None:
+        """Take a picture out of its open exam, on the technologist's word; raises StateError when it has ended."""
+        picture = self._place.ledger.delete(picture_id)
+        self._place.shelf.drop(picture.file)
+        self._news("object.deleted", exam=picture.exam_id, picture=picture_id)
+
+    def finish(self, exam_id: str) -> Exam:
+        """End an exam well: its objects are owed to the archives, the end to the RIS."""
+        return self._end(exam_id, Ending(ExamState.FINISHED, self._place.now()))
+
+    def abandon(self, exam_id: str, reason: str = "110513") -> Exam:
+        """End an exam early. The pictures are sent all the same, unless they were taken under the wrong entry.
+
+        `reason` is a code value of CID 9300; raises InputError naming them where it is not.
+        """
+        if reason not in REASONS:
+            raise InputError(f"{reason!r} is not a reason; known: " + ", ".join(REASONS))
+        code = REASONS[reason]
+        withheld = "taken under the wrong worklist entry" if code == WRONG_WORKLIST_ENTRY else ""
+        return self._end(exam_id, Ending(ExamState.ABANDONED, self._place.now(), code, withheld))
+
+    def _end(self, exam_id: str, ending: Ending) -> Exam:
+        settings = self._place.settings
+        exam = self._place.ledger.end(exam_id, ending, settings.with_role("store"), settings.with_role("mpps"))
+        self._news("exam.ended", exam=exam.id, state=str(exam.state))
+        return exam
+
+    def _news(self, kind: str, **facts: str) -> None:
+        self._place.tell(Event(kind, dict(facts)))
+        self._place.ring()
+
+    def _kind(self, exam: Exam, how: How) -> str:
+        word = how.object if how.object != "auto" else self._place.settings.station.object
+        return objects.kind_for(exam.modality) if word == "auto" else word
+
+    def _series(self, exam: Exam, kind: str) -> Series:
+        modality = "DOC" if kind == "document" else exam.modality
+        order = exam.orders[0]
+        words = order.step_description or order.procedure_description
+        number = 2 if kind == "document" else 1
+        return self._place.ledger.series(exam.id, Series(self._place.uids.new(), number, modality, words[:64], words[:64]))
+
+    def _next_number(self, exam: Exam, series: Series) -> int:
+        taken = [one.number for one in self._place.ledger.pictures(exam.id) if one.series.uid == series.uid]
+        self._numbers[series.uid] = max([self._numbers.get(series.uid, 0), *taken]) + 1
+        return self._numbers[series.uid]
+
+    def _write(self, out: Path, making: objects.Making, subject: Subject, how: How) -> objects.Written:
+        if isinstance(subject, Document):
+            return objects.write_document(out, making, subject.path, subject.title)
+        station = self._place.settings.station
+        word = how.syntax
+        if word == "auto":
+            word = station.clip_syntax if isinstance(subject, Clip) else station.still_syntax
+        syntax = objects.auto_syntax(subject, word)
+        if isinstance(subject, Clip):
+            return objects.write_clip(out, making, subject, syntax, how.quality, how.fragmentable)
+        return objects.write_still(out, making, subject, syntax, how.quality)
+
+    def _demand_legal(self, out: Path) -> None:
+        try:
+            check.demand(out)
+        except CheckError as error:
+            aside = self._place.shelf.set_aside(out)
+            raise CheckError(str(error), f"The picture is safe in {aside}. {CheckError.advice}") from error
+
+    def _thumbnail(self, picture_id: str, subject: Subject) -> None:
+        if isinstance(subject, Document):
+            return
+        if isinstance(subject, Clip):
+            picture = next(read_frames(subject))
+        elif subject.pixels is not None:
+            picture = subject.pixels
+        elif subject.stream is not None:
+            picture = decode_stream(subject.stream)
+        else:
+            return
+        self._place.shelf.thumbnail(picture_id).write_bytes(jpeg(picture, 80, THUMBNAIL_WIDTH))
+
