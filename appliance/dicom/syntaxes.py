@@ -179,14 +179,21 @@ def by_stream(codec: str, profile: str, level: int, width: int, height: int, rat
 def _mpeg2(profile: str, level: int, width: int, height: int, rate: Fraction) -> Syntax:
     if profile != "Main":
         raise InputError(f"MPEG-2 video of profile {profile or 'unknown'} is not legal in DICOM; Main is.")
-    slow = {Fraction(25): 576, Fraction(30): 480, Fraction(30_000, 1001): 480}
-    if level in _MPEG2_MAIN_LEVELS and width <= 720 and height <= slow.get(rate, 0):
+    nominal = next((whole for whole in (25, 30, 50, 60) if _is_rate(rate, whole)), 0)
+    most_rows = {25: 576, 30: 480}.get(nominal, 0)  # PS3.5 Table 8-1
+    if level in _MPEG2_MAIN_LEVELS and width <= 720 and height <= most_rows:
         return SYNTAXES["mpeg2"]
-    fast = {*slow, Fraction(50), Fraction(60), Fraction(60_000, 1001)}
-    high = (width, height) == (1280, 720) and rate in fast or (width, height) == (1920, 1080) and rate in slow
-    if level in _MPEG2_HIGH_LEVELS and high:
+    high_sizes = {25: (720, 1080), 30: (720, 1080), 50: (720,), 60: (720,)}.get(nominal, ())  # PS3.5 Table 8-3
+    if level in _MPEG2_HIGH_LEVELS and height in high_sizes and width * 9 == height * 16:
         return SYNTAXES["mpeg2-hd"]
     raise InputError(
         f"MPEG-2 video of {width} × {height} at {float(rate):.4g}/s, level {level}, fits neither Main Level (up to"
-        " 720 × 576 at 25/s or 720 × 480 at 30/s) nor High Level (1280 × 720 or 1920 × 1080 at 25, 30, 50, 60/s)."
+        " 720 × 576 at 25/s or 720 × 480 at 30/s) nor High Level (1280 × 720 or 1920 × 1080 at 25 or 30/s,"
+        " 1280 × 720 at 50 or 60/s)."
     )
+
+
+def _is_rate(rate: Fraction, nominal: int) -> bool:
+    """Whether a rate is the nominal one or, for 30 and 60, its NTSC twin (containers round it)."""
+    twins = [Fraction(nominal)] + ([Fraction(nominal * 1000, 1001)] if nominal % 30 == 0 else [])
+    return any(abs(rate - twin) < Fraction(1, 100) for twin in twins)
