@@ -16,6 +16,10 @@ ApplianceError
 └── PartlyFailed       some of several objects failed                          exit 4
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Self
+
 
 class ApplianceError(Exception):
     """Root of all our errors: `str(error)` says what happened, `advice` what is safe and what to do."""
@@ -23,11 +27,17 @@ class ApplianceError(Exception):
     advice = "Nothing that was kept is lost. Look at the log for the details."
     retry = False
     exit_code = 1
+    report: Mapping[str, Any] = MappingProxyType({})
 
     def __init__(self, what: str, advice: str | None = None) -> None:
         super().__init__(what)
         if advice is not None:
             self.advice = advice
+
+    def with_report(self, report: Mapping[str, Any]) -> Self:
+        """The same error with what was done nevertheless, as plain values for --json."""
+        self.report = report
+        return self
 
 
 class SettingsError(ApplianceError):

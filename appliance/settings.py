@@ -47,6 +47,9 @@ class Station(Branch):
     clip_syntax: str = Field("auto", description="Transfer syntax of clips; auto is video.")
     object: str = Field("auto", description="Kind of object; auto goes by the modality.")
     reserve_mb: int = Field(512, ge=0, description="Free megabytes below which a capture does not begin.")
+    worklist: Literal["modality", "station", "all"] = Field(
+        "modality", description="Which of today's orders are shown: our modality's, our AE title's, or all."
+    )
     send: Literal["finish", "at once"] = Field(
         "finish", description="When pictures go: with the exam's end (they can be deleted till then), or at once."
     )

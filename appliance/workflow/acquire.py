@@ -8,10 +8,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+from capture.encode import jpeg
+from capture.picture import decode_stream, read_frames
+
 from appliance import __version__
 from appliance.clinic.exam import REASONS, WRONG_WORKLIST_ENTRY, Exam, ExamState, Picture, Series
 from appliance.clinic.order import Code, Order
-from appliance.clinic.patient import Patient, temporary_id
+from appliance.clinic.patient import Patient
 from appliance.dicom import check, objects, uids
 from appliance.errors import CheckError, InputError, StateError
 from appliance.events import Event, Teller, nobody
@@ -19,9 +22,7 @@ from appliance.settings import Settings
 from appliance.spool.ledger import Ending, Ledger
 from appliance.spool.shelf import Shelf
 from appliance.workflow.ingest import Document
-from capture.encode import jpeg
 from capture.frame import Clip, Still
-from capture.picture import decode_stream, read_frames
 
 Subject = Still | Clip | Document
 THUMBNAIL_WIDTH = 200
@@ -113,11 +114,10 @@ class Acquisition:
         self._news("exam.begun", exam=exam.id)
         return exam
 
-    def unscheduled(self, patient: Patient | None, name: str = "", description: str = "") -> Order:
-        """An order for somebody who was not ordered; without a patient one with a temporary ID is made."""
-        who = patient or Patient(temporary_id(self._place.now()), name or "UNKNOWN^UNSCHEDULED")
+    def unscheduled(self, patient: Patient, description: str = "") -> Order:
+        """An order for a patient who was not ordered: a new study (IHE RAD TF-2, unscheduled case)."""
         return Order(
-            patient=who,
+            patient=patient,
             study_uid=self._place.uids.new(),
             procedure_description=description,
             modality=self._place.settings.station.modality,
@@ -175,6 +175,7 @@ class Acquisition:
             columns=written.columns,
             frames=written.frames,
             captured=place.now() if isinstance(subject, Document) else subject.captured,
+            seconds=subject.seconds if isinstance(subject, Clip) else 0.0,
             origin=how.origin,
             flaws=() if isinstance(subject, Document) else subject.flaws,
         )

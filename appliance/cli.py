@@ -1,0 +1,220 @@
+"""The door: every flow as a command."""
+
+import argparse
+import importlib
+import json
+import logging
+import sys
+from collections.abc import Callable
+from typing import Any
+
+SYNTAXES = (
+    *("auto", "implicit", "explicit", "deflated", "rle", "jpeg", "jpeg-lossless", "jls", "jls-near", "j2k", "j2k-lossy"),
+    *("htj2k", "htj2k-lossy", "mpeg2", "mpeg2-hd", "h264", "hevc"),
+)
+OBJECTS = ("auto", "sc", "us", "vl-endoscopic", "vl-microscopic", "vl-photographic", "document")
+
+# command → module and function in appliance.oneshot; imported only when the command runs
+HANDLERS = {
+    "run": ("run", "run"),
+    "station": ("run", "station"),
+    "courier": ("run", "courier"),
+    "hospital": ("run", "hospital"),
+    "sources": ("looks", "sources"),
+    "check": ("looks", "check"),
+    "worklist": ("talk", "worklist"),
+    "echo": ("talk", "echo"),
+    "send": ("talk", "send"),
+    "still": ("pictures", "still"),
+    "clip": ("pictures", "clip"),
+    "import": ("pictures", "import_files"),
+    "exam": ("pictures", "exam"),
+    "ledger": ("books", "ledger"),
+    "wait": ("books", "wait"),
+    "retry": ("books", "retry"),
+    "release": ("books", "release"),
+    "simulate": ("simulation", "simulate"),
+    "disc": ("discs", "disc"),
+}
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--config", metavar="FILE", help="settings (default: ./dicap.toml, /etc/dicap/dicap.toml)")
+    common.add_argument("--data", metavar="DIR", help="where the spool lies (default: $DICAP_DATA, ~/.local/share/dicap)")
+    common.add_argument("--json", action="store_true", help="one JSON document on standard output")
+    common.add_argument("--verbose", "-v", action="store_true", help="more in the log")
+    top = argparse.ArgumentParser(prog="dicap", description="DICOM capture appliance and modality simulator.")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, words: str) -> argparse.ArgumentParser:
+        return commands.add_parser(name, help=words, description=words, parents=[common])
+
+    _processes(command)
+    _pictures(command)
+    _talk(command)
+    _books(command)
+    _others(command)
+    return top
+
+
+Command = Callable[[str, str], argparse.ArgumentParser]
+
+
+def _processes(command: Command) -> None:
+    run = command("run", "station and courier; with --demo the simulated hospital too")
+    run.add_argument("--demo", action="store_true", help="with a simulated hospital and the test card")
+    run.add_argument("--http", metavar="HOST:PORT", help="where the screen is served")
+    station = command("station", "process 1: the camera and the touch screen")
+    station.add_argument("--http", metavar="HOST:PORT", help="where the screen is served")
+    station.add_argument("--demo", action="store_true", help="say on the screen that this is a demonstration")
+    command("courier", "process 2: the network")
+    hospital = command("hospital", "a small hospital: RIS and PACS on loopback")
+    hospital.add_argument("--ris", type=int, metavar="PORT", help="port of the RIS (worklist, MPPS)")
+    hospital.add_argument("--pacs", type=int, metavar="PORT", help="port of the PACS (store, commitment)")
+    hospital.add_argument("--printer", type=int, metavar="PORT", help="port of the printer")
+    hospital.add_argument("--hl7", type=int, metavar="PORT", help="port for HL7 orders")
+    hospital.add_argument("--orders", metavar="FILE", help="orders, TOML or JSON")
+    hospital.add_argument("--store", metavar="DIR", help="where the PACS keeps its objects")
+    hospital.add_argument("--modality", action="append", default=[], metavar="AET@HOST:PORT", help="whom it calls back")
+    hospital.add_argument("--seed", type=int, default=1, help="the same seed, the same patients")
+    hospital.add_argument("--fault", action="append", default=[], metavar="NAME[=VALUE]", help="misbehave on request")
+
+
+def _pictures(command: Command) -> None:
+    def picture_options(one: argparse.ArgumentParser, source: bool) -> None:
+        if source:
+            one.add_argument("--source", required=True, help="testcard[:WxH@R], file:PATH, /dev/videoN, rtsp://…, or a name")
+        one.add_argument("--object", default="auto", choices=OBJECTS, help="kind of object")
+        one.add_argument("--syntax", default="auto", choices=SYNTAXES, help="transfer syntax")
+        _whom(one)
+
+    still = command("still", "stills from a source into the spool")
+    picture_options(still, True)
+    still.add_argument("--count", type=_positive(int), default=1, help="how many")
+    still.add_argument("--every", type=_not_negative(float), default=0.0, metavar="SECONDS", help="time between two")
+    clip = command("clip", "a clip from a source into the spool")
+    picture_options(clip, True)
+    clip.add_argument("--seconds", type=_positive(float), required=True, help="how long")
+    bring = command("import", "pictures, videos, PDFs and folders of them")
+    bring.add_argument("files", nargs="+", metavar="FILE")
+    picture_options(bring, False)
+    bring.add_argument("--to", metavar="DIR", help="write files there instead of into the spool")
+    bring.add_argument("--quality", type=int, default=90, choices=range(1, 101), metavar="1-100", help="of lossy stills")
+    bring.add_argument("--fragmentable", action="store_true", help="a long video stays one object (fragmentable syntax)")
+    exam = command("exam", "the borders of an exam whose pictures are taken one by one")
+    exam.add_argument("action", choices=["begin", "finish", "abandon"])
+    exam.add_argument("--reason", default="110513", metavar="CODE", help="why abandoned: a code of CID 9300")
+    _whom(exam)
+
+
+def _whom(one: argparse.ArgumentParser) -> None:
+    one.add_argument("--order", action="append", default=[], metavar="ACCESSION[/STEP-ID]", help="for this order")
+    one.add_argument("--exam", metavar="ID", help="into an exam that is open")
+    one.add_argument("--unscheduled", action="store_true", help="nobody ordered it")
+    one.add_argument("--patient-id", metavar="ID", help="unscheduled: Patient ID (else a temporary one)")
+    one.add_argument("--patient-name", metavar="NAME", help="unscheduled: Family^Given")
+    one.add_argument("--birth-date", metavar="YYYYMMDD", help="unscheduled: birth date")
+    one.add_argument("--sex", choices=["M", "F", "O", "m", "f", "o"], help="unscheduled: sex")
+
+
+def _talk(command: Command) -> None:
+    worklist = command("worklist", "ask the RIS for its worklist")
+    worklist.add_argument("--date", metavar="D|FROM-TO", help="YYYYMMDD; default today")
+    worklist.add_argument("--modality", metavar="M")
+    worklist.add_argument("--station", metavar="AET")
+    worklist.add_argument("--patient", metavar="TEXT", help="name or ID")
+    worklist.add_argument("--accession", metavar="A")
+    echo = command("echo", "is the peer there (C-ECHO)")
+    echo.add_argument("peer", help="a name of the settings, or AET@host:port")
+    send = command("send", "send files that are not in the spool")
+    send.add_argument("files", nargs="+", metavar="FILE")
+    send.add_argument("--to", required=True, metavar="PEER")
+    send.add_argument("--associations", type=_positive(int), default=1, metavar="N")
+
+
+def _books(command: Command) -> None:
+    command("ledger", "what is owed to whom, and how far it got")
+    wait = command("wait", "return when nothing is owed any more")
+    wait.add_argument("--timeout", type=_positive(float), metavar="S", help="give up after this many seconds")
+    for name, words in (("retry", "try again what was refused or waits"), ("release", "let objects go by hand")):
+        command(name, words).add_argument("ids", nargs="*", metavar="ID", help="of an object or an exam; default all")
+
+
+def _others(command: Command) -> None:
+    command("sources", "every picture source found")
+    check = command("check", "is this object what it says it is")
+    check.add_argument("files", nargs="+", metavar="FILE")
+    simulate = command("simulate", "modality traffic")
+    simulate.add_argument("scenario", metavar="SCENARIO", help="a file or a shipped name")
+    simulate.add_argument("--seed", type=int, default=1)
+    simulate.add_argument("--speed", type=_positive(float), default=1.0, metavar="X")
+    simulate.add_argument("--listen", metavar="HOST:PORT", help="where commitment reports are heard")
+    simulate.add_argument("--report", metavar="DIR", help="where the report goes")
+    disc = command("disc", "file-sets, ISO images")
+    disc.add_argument("action", choices=["make", "verify"])
+    disc.add_argument("what", nargs="+", metavar="EXAM|DISC", help="exams to hand over, or the image or folder to verify")
+    disc.add_argument("-o", "--output", metavar="OUT.iso|DIR", help="make: an ISO image or a folder")
+    disc.add_argument("--profile", default="auto", help="make: media profile")
+
+
+def _positive(kind: type) -> Callable[[str], Any]:
+    def read(text: str) -> Any:
+        value = kind(text)
+        if not value > 0:
+            raise argparse.ArgumentTypeError(f"{text} is not above zero")
+        return value
+
+    return read
+
+
+def _not_negative(kind: type) -> Callable[[str], Any]:
+    def read(text: str) -> Any:
+        value = kind(text)
+        if value < 0:
+            raise argparse.ArgumentTypeError(f"{text} is below zero")
+        return value
+
+    return read
+
+
+def main(words: list[str] | None = None) -> int:
+    """Run one command; returns its exit code."""
+    args = parser().parse_args(words)
+    level = logging.INFO if args.verbose or args.command in ("station", "courier", "hospital") else logging.WARNING
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    for noisy in ("pynetdicom", "pydicom", "httpx", "libav"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
+    return _guarded(args)
+
+
+def _guarded(args: argparse.Namespace) -> int:
+    from appliance.errors import ApplianceError
+    from appliance.oneshot.words import show, show_error
+    from appliance.settings import data_folder, load, settings_file
+    from capture.source import CaptureError
+
+    try:
+        settings = load(settings_file(args.config))
+        module, function = HANDLERS[args.command]
+        handler = getattr(importlib.import_module(f"appliance.oneshot.{module}"), function)
+        result = handler(settings, data_folder(args.data), args)
+    except (ApplianceError, CaptureError) as error:
+        report = {**getattr(error, "report", {}), "error": str(error), "advice": error.advice}
+        if args.json:
+            sys.stdout.write(json.dumps(report, ensure_ascii=False, indent=1) + "\n")
+        show_error(args.command, error)
+        return int(getattr(error, "exit_code", 1))
+    except KeyboardInterrupt:
+        return 130
+    if result is not None:
+        if args.json:
+            sys.stdout.write(json.dumps(result, ensure_ascii=False, indent=1) + "\n")
+        else:
+            show(args.command, result)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

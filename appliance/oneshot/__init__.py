@@ -1,0 +1,1 @@
+"""Composition root of a single command; one module per group of commands."""

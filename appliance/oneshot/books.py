@@ -1,0 +1,120 @@
+"""Commands on what is owed: ledger, wait, retry, release."""
+
+import time
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+from appliance.dicom import syntaxes
+from appliance.errors import ApplianceError, InputError
+from appliance.oneshot.place import spool
+from appliance.settings import Settings
+from appliance.spool.debts import Debt, Report, State
+from appliance.workflow.deliver import owed
+
+LOOK_EVERY = 0.1  # seconds
+
+
+def ledger(settings: Settings, root: Path, args: Namespace) -> dict[str, Any]:
+    """Everything the ledger knows: exams, objects per destination, step reports."""
+    with spool(settings, root) as place:
+        debts = place.ledger.debts.deliveries()
+        owing = {debt.picture.id for debt in debts}
+        exams = place.ledger.exams()
+        held = [one for exam in exams for one in place.ledger.pictures(exam.id) if one.id not in owing]
+        return {
+            "exams": [
+                {
+                    "id": exam.id,
+                    "state": str(exam.state),
+                    "patient_id": exam.patient.id,
+                    "patient_name": exam.patient.name,
+                    "accession": exam.accession,
+                    "orders": [order.key for order in exam.orders],
+                    "study_instance_uid": exam.study_uid,
+                    "started": exam.started.isoformat(),
+                }
+                for exam in exams
+            ],
+            "objects": [_debt_words(debt) for debt in debts],
+            "held": [{"id": one.id, "exam": one.exam_id, "sop_instance_uid": one.sop_instance_uid} for one in held],
+            "reports": [_report_words(report) for report in place.ledger.debts.reports()],
+        }
+
+
+def wait(settings: Settings, root: Path, args: Namespace) -> dict[str, Any]:
+    """Return when nothing is owed; raises ApplianceError (exit 1) on time-out or when something was refused."""
+    deadline = time.monotonic() + args.timeout if args.timeout else None
+    with spool(settings, root) as place:
+        while True:
+            debts, reports = owed(place)
+            waiting = [one for one in [*debts, *reports] if one.state != State.REFUSED]
+            refused = [one for one in [*debts, *reports] if one.state == State.REFUSED]
+            if not waiting and not refused:
+                return {"owed": 0}
+            words = "; ".join(sorted({one.words for one in [*debts, *reports] if one.words})) or "no peer was asked yet"
+            if not waiting:
+                advice = "Look at `dicap ledger`, mend it, then `dicap retry`."
+                raise ApplianceError(f"{len(refused)} refused: {words}", advice)
+            if deadline is not None and time.monotonic() > deadline:
+                what = f"{len(debts)} objects and {len(reports)} reports are still owed"
+                raise ApplianceError(f"{what}: {words}", "Everything stays in the spool. Does the courier run?")
+            time.sleep(LOOK_EVERY)
+
+
+def retry(settings: Settings, root: Path, args: Namespace) -> dict[str, Any]:
+    """What was refused waits again, what waits is due now."""
+    with spool(settings, root) as place:
+        count = place.ledger.debts.hurry(args.ids)
+        place.ring()
+        if args.ids and not count:
+            raise InputError(f"nothing is owed of {', '.join(args.ids)}", "Look at `dicap ledger`.")
+        return {"retried": count}
+
+
+def release(settings: Settings, root: Path, args: Namespace) -> dict[str, Any]:
+    """Let objects go by hand: nothing more is owed of them. Only what is named, or what is at least sent everywhere."""
+    with spool(settings, root) as place:
+        debts = place.ledger.debts.deliveries("p.released IS NULL")
+        if args.ids:
+            chosen = {debt.picture.id for debt in debts if {debt.picture.id, debt.picture.exam_id} & set(args.ids)}
+            if not chosen:
+                raise InputError(f"nothing to release of {', '.join(args.ids)}", "Look at `dicap ledger`.")
+        else:
+            unsent = {debt.picture.id for debt in debts if debt.state not in (State.SENT, State.COMMITTED)}
+            chosen = {debt.picture.id for debt in debts} - unsent
+        place.ledger.release(sorted(chosen))
+        return {"released": sorted(chosen)}
+
+
+def _debt_words(debt: Debt) -> dict[str, Any]:
+    picture = debt.picture
+    return {
+        "id": picture.id,
+        "exam": picture.exam_id,
+        "destination": debt.destination,
+        "state": str(debt.state),
+        "released": debt.released,
+        "sop_class_uid": picture.sop_class_uid,
+        "sop_instance_uid": picture.sop_instance_uid,
+        "syntax": syntaxes.by_uid(picture.syntax_uid).name,
+        "frames": picture.frames,
+        "size": picture.size,
+        "file": picture.file,
+        "attempts": debt.attempts,
+        "words": debt.words,
+        "advice": debt.advice,
+    }
+
+
+def _report_words(report: Report) -> dict[str, Any]:
+    return {
+        "id": report.id,
+        "exam": report.exam.id,
+        "kind": report.kind,
+        "peer": report.peer,
+        "state": str(report.state),
+        "attempts": report.attempts,
+        "words": report.words,
+        "advice": report.advice,
+    }

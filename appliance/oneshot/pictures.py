@@ -1,0 +1,205 @@
+"""Commands that bring pictures in: still, clip, import, exam."""
+
+import shutil
+import tempfile
+from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+from capture.tap import Tap
+
+from appliance.clinic.exam import Picture
+from appliance.errors import ApplianceError, InputError, PartlyFailed
+from appliance.oneshot.place import Meant, meant_exam, open_for, spool, words_of
+from appliance.settings import Settings
+from appliance.workflow.acquire import Acquisition, How, Place
+from appliance.workflow.ingest import Found, bring_in
+from appliance.workflow.session import Session
+from capture.source import CaptureError
+from capture.sources import open_source
+
+STATION_PATIENCE = 5.0  # seconds a running station may take for an answer besides the capture itself
+
+
+def still(settings: Settings, root: Path, args: Namespace) -> dict[str, Any]:
+    """Stills from a source into the spool."""
+    options = {"object": args.object, "syntax": args.syntax, "count": args.count, "every": args.every}
+    with _capture(settings, root, args) as (place, meant, session):
+        if session is None:
+            ids = _ask_station(place, "still", {**options, "exam": meant.exam.id}, args.count * (args.every + 5))
+        else:
+            how = session.how(args.object, args.syntax)
+            ids = [one.id for one in session.stills(how, meant.exam.id, args.count, args.every)]
+        return _result(place, meant, ids)
+
+
+def clip(settings: Settings, root: Path, args: Namespace) -> dict[str, Any]:
+    """A clip from a source into the spool."""
+    options = {"object": args.object, "syntax": args.syntax, "seconds": args.seconds}
+    with _capture(settings, root, args) as (place, meant, session):
+        if session is None:
+            ids = _ask_station(place, "clip", {**options, "exam": meant.exam.id}, args.seconds * 2 + 60)
+        else:
+            ids = [session.clip(session.how(args.object, args.syntax), meant.exam.id, args.seconds).id]
+        return _result(place, meant, ids)
+
+
+def import_files(settings: Settings, root: Path, args: Namespace) -> dict[str, Any]:
+    """Pictures, videos, PDFs, folders; into the spool, or as files into --to."""
+    if not args.to:
+        with spool(settings, root) as place:
+            return _import(place, args)
+    with tempfile.TemporaryDirectory(prefix="dicap-import-") as folder, spool(settings, Path(folder)) as place:
+        target = Path(args.to)
+        target.mkdir(parents=True, exist_ok=True)
+        result = _import(place, args)
+        for one in result["objects"]:
+            picture = place.ledger.picture(one["id"])
+            one["file"] = str(target / f"{picture.sop_instance_uid}.dcm")
+            shutil.copyfile(place.shelf.path(picture.file), one["file"])
+        return result
+
+
+def exam(settings: Settings, root: Path, args: Namespace) -> dict[str, Any]:
+    """The exam's borders: begin, finish, abandon."""
+    with spool(settings, root) as place:
+        acquisition = Acquisition(place)
+        if args.action == "begin":
+            meant = meant_exam(place, acquisition, args)
+            return {"exam": meant.exam.id, "state": str(meant.exam.state)}
+        found = place.ledger.exam(args.exam) if args.exam else open_for(place, args.order)
+        if found is None:
+            raise InputError(f"no exam is open for {', '.join(args.order)}", "Look at `dicap ledger`.")
+        ended = acquisition.finish(found.id) if args.action == "finish" else acquisition.abandon(found.id, args.reason)
+        return {"exam": ended.id, "state": str(ended.state)}
+
+
+@contextmanager
+def _capture(settings: Settings, root: Path, args: Namespace) -> Iterator[tuple[Place, Meant, Session | None]]:
+    """The exam meant and a session on the source; no session where a running station holds that source.
+
+    A lone exam is finished when all went well; when not, it is finished too if a picture was kept, else abandoned.
+    """
+    source = settings.source(args.source)
+    with spool(settings, root) as place:
+        acquisition = Acquisition(place)
+        station = _station_with(place, source.spec)
+        tap = Tap(lambda: open_source(source.spec))
+        if not station:
+            open_source(source.spec).close()  # a source that is missing is said before an exam is begun
+        meant = meant_exam(place, acquisition, args)
+        try:
+            yield place, meant, None if station else Session(place, acquisition, tap, source)
+        except BaseException:
+            if meant.lone:
+                _end_lone(place, acquisition, meant)
+            raise
+        finally:
+            tap.stop()
+        if meant.lone:
+            acquisition.finish(meant.exam.id)
+
+
+def _end_lone(place: Place, acquisition: Acquisition, meant: Meant) -> None:
+    if place.ledger.pictures(meant.exam.id):
+        acquisition.finish(meant.exam.id)
+    else:
+        acquisition.abandon(meant.exam.id, "110501")
+
+
+def _station_with(place: Place, spec: str) -> str:
+    """The address of a running station that holds this source, else nothing."""
+    sign = place.ledger.signs("station").get("station")
+    if sign is None or not sign[1]["http"] or sign[1]["source"] != spec:
+        return ""
+    url = str(sign[1]["http"])
+    try:
+        httpx.get(url + "api/state", timeout=STATION_PATIENCE).raise_for_status()
+    except httpx.HTTPError:
+        return ""
+    return url
+
+
+def _ask_station(place: Place, verb: str, options: dict[str, Any], patience: float) -> list[str]:
+    url = str(place.ledger.signs("station")["station"][1]["http"])
+    try:
+        answer = httpx.post(f"{url}api/{verb}", json=options, timeout=STATION_PATIENCE + patience)
+    except httpx.HTTPError as error:
+        raise InputError(f"the running station at {url} did not answer: {error}", "Look at its log.") from error
+    words = answer.json()
+    if answer.is_error:
+        raise InputError(str(words.get("what", words)), str(words.get("advice", "")))
+    return [str(one) for one in words["pictures"]]
+
+
+def _import(place: Place, args: Namespace) -> dict[str, Any]:
+    """Bring every file in; one bad file never stops the others."""
+    acquisition = Acquisition(place)
+    paths = [Path(one) for one in args.files]
+    missing = [str(path) for path in paths if not path.exists()]
+    if missing:
+        raise InputError(f"no such file: {', '.join(missing)}", "Nothing was imported.")
+    how = How(args.object, args.syntax, args.quality, origin="imported", fragmentable=args.fragmentable)
+    source = place.settings.source(place.settings.station.source)
+    if source.anatomic_region:
+        how = replace(how, region=source.anatomic_region.code(), laterality=source.laterality)
+    scratch = place.shelf.temporary()
+    scratch.mkdir()
+    limit = (4_000_000 if args.fragmentable else place.settings.dicom.clip_limit_mb) * 1_000_000
+    meant = meant_exam(place, acquisition, args)
+    ids: list[str] = []
+    troubles: list[dict[str, str]] = []
+    try:
+        for found in bring_in(paths, scratch, limit, args.syntax):
+            _keep_found(acquisition, meant, found, how, ids, troubles)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+        if meant.lone:
+            _end_lone(place, acquisition, meant)
+    result = {**_result(place, meant, ids), "failed": troubles}
+    if troubles:
+        kind = PartlyFailed if ids else InputError
+        first = troubles[0]
+        words = f"{len(troubles)} of {len(troubles) + len(ids)} failed; {first['file']}: {first['error']}"
+        raise kind(words, first["advice"]).with_report(result)
+    return result
+
+
+def _keep_found(
+    acquisition: Acquisition, meant: Meant, found: Found, how: How, ids: list[str], troubles: list[dict[str, str]]
+) -> None:
+    error: Exception | None = found.error
+    if found.subject is not None:
+        try:
+            ids.append(acquisition.keep(meant.exam.id, found.subject, how).id)
+        except (ApplianceError, CaptureError) as failure:
+            error = failure
+    if error:
+        troubles.append({"file": str(found.path), **words_of(error)})
+
+
+def _result(place: Place, meant: Meant, ids: list[str]) -> dict[str, Any]:
+    return {"exam": meant.exam.id, "objects": [picture_words(place.ledger.picture(one)) for one in ids]}
+
+
+def picture_words(picture: Picture) -> dict[str, Any]:
+    """One kept object as plain values."""
+    return {
+        "id": picture.id,
+        "kind": picture.kind,
+        "sop_class_uid": picture.sop_class_uid,
+        "sop_instance_uid": picture.sop_instance_uid,
+        "series_instance_uid": picture.series.uid,
+        "syntax_uid": picture.syntax_uid,
+        "rows": picture.rows,
+        "columns": picture.columns,
+        "frames": picture.frames,
+        "size": picture.size,
+        "captured": picture.captured.isoformat(),
+        "file": picture.file,
+        "flaws": list(picture.flaws),
+    }

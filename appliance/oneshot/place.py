@@ -1,0 +1,134 @@
+"""What nearly every command needs: the spool, the orders that are meant, the exam that is meant."""
+
+from argparse import Namespace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from appliance.clinic.exam import Exam, ExamState
+from appliance.clinic.order import Order
+from appliance.clinic.patient import Patient, temporary_id
+from appliance.dicom import uids
+from appliance.dicom.procedure import Wanted
+from appliance.errors import ApplianceError, InputError, PeerError, SettingsError
+from appliance.network import ris
+from appliance.network.association import Caller
+from appliance.settings import Peer, Settings
+from appliance.spool.doorbell import Doorbell
+from appliance.spool.ledger import Ledger
+from appliance.spool.shelf import Shelf
+from appliance.workflow.acquire import Acquisition, Place, here_and_now
+
+
+@dataclass(frozen=True)
+class Meant:
+    """The exam a command is about; `lone` when the command began it itself and ends it itself."""
+
+    exam: Exam
+    lone: bool
+
+
+@contextmanager
+def spool(settings: Settings, root: Path) -> Iterator[Place]:
+    """The spool for as long as a command runs; both processes are woken by what is done in it."""
+    ledger = Ledger(root / "ledger.sqlite")
+    bells = [Doorbell(root, "courier"), Doorbell(root, "station")]
+
+    def ring() -> None:
+        for bell in bells:
+            bell.ring()
+
+    try:
+        yield Place(settings, Shelf(root), ledger, uids.Fresh(settings.dicom.uid_root), ring=ring)
+    finally:
+        ledger.close()
+
+
+def caller(settings: Settings, peer: Peer) -> Caller:
+    """We, as this peer knows us."""
+    return Caller(peer.calling or settings.station.ae_title, settings.courier.timeout, settings.courier.connect_timeout)
+
+
+def ask_worklist(settings: Settings, wanted: Wanted) -> tuple[list[Order], list[str]]:
+    """Ask every RIS of the settings; returns the orders and the complaints about unusable answers."""
+    peers = settings.with_role("worklist")
+    if not peers:
+        raise SettingsError("no peer of the settings has the role worklist")
+    orders: list[Order] = []
+    complaints: list[str] = []
+    for peer in peers.values():
+        found = ris.find_orders(caller(settings, peer), peer.parsed(), wanted)
+        orders += found.orders
+        complaints += found.complaints
+    return orders, complaints
+
+
+def find_orders(place: Place, words: Sequence[str]) -> list[Order]:
+    """The orders that `ACCESSION` or `ACCESSION/STEP-ID` mean, from the RIS, or from the cache while it is away.
+
+    Raises SettingsError (exit 2) naming the open steps where an accession has several and none is named; InputError
+    where there is no such order; PeerError where the RIS is away and the cache does not know it.
+    """
+    return [_find_order(place, word) for word in words]
+
+
+def _find_order(place: Place, word: str) -> Order:
+    accession, _, step = word.partition("/")
+    away: PeerError | None = None
+    try:
+        known, _ = ask_worklist(place.settings, Wanted(accession=accession))
+    except PeerError as error:
+        away = error
+        known = place.ledger.orders()
+    fitting = [order for order in known if order.accession == accession and step in ("", order.step_id)]
+    if len(fitting) > 1:
+        names = ", ".join(f"{order.key} ({order.step_description})" for order in fitting)
+        what = f"the accession {accession} has several open steps: {names}"
+        raise SettingsError(what, "Name one: --order ACCESSION/STEP-ID.")
+    if fitting:
+        return fitting[0]
+    if away:
+        raise away
+    raise InputError(f"the worklist has no order {word}", "Nothing was captured. Look at `dicap worklist`.")
+
+
+def meant_exam(place: Place, acquisition: Acquisition, args: Namespace) -> Meant:
+    """The exam of --exam, --order or --unscheduled: an open one of those orders, else a new one."""
+    if args.exam:
+        exam = place.ledger.exam(args.exam)
+        if exam.state != ExamState.OPEN:
+            raise InputError(f"the exam {exam.id} has ended")
+        return Meant(exam, False)
+    if args.unscheduled:
+        return Meant(acquisition.begin([acquisition.unscheduled(_patient(args))]), True)
+    if not args.order:
+        raise SettingsError("for whom? Name --order ACCESSION, --exam ID, or --unscheduled")
+    open_exam = open_for(place, args.order)
+    if open_exam:
+        return Meant(open_exam, False)
+    return Meant(acquisition.begin(find_orders(place, args.order)), True)
+
+
+def open_for(place: Place, words: Sequence[str]) -> Exam | None:
+    """The open exam that fulfils all these orders."""
+    for exam in place.ledger.exams(ExamState.OPEN):
+        keys = {order.key for order in exam.orders} | {order.accession for order in exam.orders if order.accession}
+        if set(words) <= keys:
+            return exam
+    return None
+
+
+def _patient(args: Namespace) -> Patient:
+    return Patient(
+        (args.patient_id or "").strip() or temporary_id(here_and_now()),
+        args.patient_name or "UNKNOWN",
+        args.birth_date or "",
+        (args.sex or "").upper(),
+    )
+
+
+def words_of(error: Exception) -> dict[str, str]:
+    """An error as plain values."""
+    advice = error.advice if isinstance(error, ApplianceError) else getattr(error, "advice", "")
+    return {"error": str(error), "advice": str(advice)}

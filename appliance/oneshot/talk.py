@@ -1,0 +1,122 @@
+"""Commands that talk to peers: worklist, echo, send."""
+
+import time
+from argparse import Namespace
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from appliance.clinic.order import Order
+from appliance.dicom.procedure import Wanted
+from appliance.dicom.stored import meta_of
+from appliance.errors import ApplianceError, InputError, PartlyFailed, PeerError
+from appliance.network import pacs
+from appliance.oneshot.place import ask_worklist, caller, spool, words_of
+from appliance.settings import Peer, Settings
+
+
+def worklist(settings: Settings, root: Path, args: Namespace) -> dict[str, Any]:
+    """Ask the RIS; while it is away, the cached list with its age, and exit 3."""
+    first, _, last = (args.date or "").partition("-")
+    today = f"{datetime.now():%Y%m%d}"
+    narrow = args.patient or args.accession
+    wanted = Wanted(
+        date_from=first or ("" if narrow else today),
+        date_to=last or first or ("" if narrow else today),
+        modality=args.modality or "",
+        station_ae=args.station or "",
+        patient=args.patient or "",
+        accession=args.accession or "",
+    )
+    try:
+        orders, complaints = ask_worklist(settings, wanted)
+    except PeerError as error:
+        with spool(settings, root) as place:
+            sign = place.ledger.signs("worklist").get("worklist")
+            cached = [order_words(order) for order in place.ledger.orders()]
+        age = round(time.time() - sign[0]) if sign else None
+        error.with_report({"orders": cached, "cached": True, "age_seconds": age})
+        raise
+    return {"orders": [order_words(order) for order in orders], "cached": False, "complaints": complaints}
+
+
+def order_words(order: Order) -> dict[str, Any]:
+    """One order as plain values."""
+    patient = order.patient
+    return {
+        "key": order.key,
+        "accession": order.accession,
+        "step_id": order.step_id,
+        "patient_id": patient.id,
+        "patient_name": patient.name,
+        "birth_date": patient.birth_date,
+        "sex": patient.sex,
+        "modality": order.modality,
+        "station_ae": order.station_ae,
+        "date": order.date,
+        "time": order.time,
+        "description": order.step_description or order.procedure_description,
+        "study_instance_uid": order.study_uid,
+        "allergies": patient.allergies,
+        "alerts": patient.alerts,
+        "pregnancy": patient.pregnancy,
+        "special_needs": patient.special_needs,
+        "status": order.status,
+    }
+
+
+def echo(settings: Settings, root: Path, args: Namespace) -> dict[str, Any]:
+    """A true C-ECHO, not a ping."""
+    peer = settings.peer(args.peer)
+    seconds = pacs.echo(caller(settings, peer), peer.parsed())
+    return {"peer": peer.address, "answers": True, "seconds": round(seconds, 4)}
+
+
+def send(settings: Settings, root: Path, args: Namespace) -> dict[str, Any]:
+    """Send files that are not in the spool; one line per object, PartlyFailed (exit 4) when some failed."""
+    peer = settings.peer(args.to)
+    items = list(_items([Path(one) for one in args.files]))
+    if not items:
+        raise InputError("no DICOM file among these", "Nothing was sent.")
+    shares = [items[number :: args.associations] for number in range(args.associations)]
+    with ThreadPoolExecutor(args.associations) as pool:
+        lines = [line for share in pool.map(lambda part: _send_share(settings, peer, part), shares) for line in share]
+    failed = [line for line in lines if line["error"]]
+    result = {"peer": peer.address, "objects": lines, "failed": len(failed)}
+    if failed:
+        kind = PartlyFailed if len(failed) < len(lines) else PeerError
+        words = f"{len(failed)} of {len(lines)} were not stored: {failed[0]['error']}"
+        raise kind(words, str(failed[0]["advice"])).with_report(result)
+    return result
+
+
+def _send_share(settings: Settings, peer: Peer, items: list[pacs.Item]) -> list[dict[str, Any]]:
+    lines = []
+    for result in pacs.store(caller(settings, peer), peer.parsed(), items):
+        trouble = words_of(result.error) if result.error else {"error": "", "advice": ""}
+        lines.append(
+            {
+                "file": str(result.item.path),
+                "sop_instance_uid": result.item.sop_instance_uid,
+                "status": f"{result.status:04X}" if result.status is not None else "",
+                "words": result.words,
+                **trouble,
+            }
+        )
+    return lines
+
+
+def _items(paths: list[Path]) -> Iterator[pacs.Item]:
+    for path in paths:
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if not file.is_file():
+                continue
+            try:
+                meta = meta_of(file)
+            except (ApplianceError, OSError) as error:
+                if path.is_dir():
+                    continue  # a folder holds other things too; a file that was named must be DICOM
+                raise InputError(f"{file} is not a DICOM file: {error}", "Nothing was sent.") from error
+            yield pacs.Item(file, meta.sop_class_uid, meta.sop_instance_uid, meta.syntax_uid)

@@ -1,0 +1,87 @@
+"""What a command says to a person: results on standard output, errors and advice on standard error."""
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+
+def show(command: str, result: dict[str, Any]) -> None:
+    """Say a result in words."""
+    for line in WORDS.get(command, _plain)(result):
+        sys.stdout.write(line + "\n")
+
+
+def show_error(command: str, error: Exception) -> None:
+    """Say what happened, then what is safe and what to do."""
+    sys.stderr.write(f"dicap {command}: {error}\n")
+    advice = getattr(error, "advice", "")
+    if advice:
+        sys.stderr.write(f"  {advice}\n")
+
+
+def _plain(result: dict[str, Any]) -> list[str]:
+    return [f"{key}: {value}" for key, value in result.items()]
+
+
+def _worklist(result: dict[str, Any]) -> list[str]:
+    lines = [
+        f"{one['date']} {one['time'][:4]:4} {one['modality']:3} {one['key']:<24} {one['patient_name']} "
+        f"[{one['patient_id']}] {one['birth_date']} {one['description']}"
+        for one in result["orders"]
+    ]
+    return lines or ["no orders"]
+
+
+def _kept(result: dict[str, Any]) -> list[str]:
+    return [f"exam {result['exam']}"] + [
+        f"  {one['id']} {one['kind']} {one['columns']}x{one['rows']}, {one['frames']} frames, {one['size']} bytes, "
+        f"{one['sop_instance_uid']}" + "".join(f"\n    {flaw}" for flaw in one["flaws"])
+        for one in result["objects"]
+    ]
+
+
+def _ledger(result: dict[str, Any]) -> list[str]:
+    lines = []
+    for exam in result["exams"]:
+        lines.append(f"{exam['id']} {exam['state']:<12} {exam['patient_name']} [{exam['patient_id']}] {exam['accession']}")
+        for one in result["reports"]:
+            if one["exam"] == exam["id"]:
+                lines.append(f"  {one['kind']:<6} → {one['peer']}: {one['state']} {one['words']}".rstrip())
+        for one in result["objects"]:
+            if one["exam"] == exam["id"]:
+                released = ", released" if one["released"] else ""
+                lines.append(f"  {one['id']} → {one['destination']}: {one['state']}{released} {one['words']}".rstrip())
+        held = sum(one["exam"] == exam["id"] for one in result["held"])
+        if held:
+            lines.append(f"  {held} held until the exam ends")
+    return lines or ["the ledger is empty: nothing is owed"]
+
+
+def _sources(result: dict[str, Any]) -> list[str]:
+    return [f"{one['spec']}: {one['description']} {', '.join(one['inputs'] + one['formats'])}" for one in result["sources"]]
+
+
+def _sent(result: dict[str, Any]) -> list[str]:
+    return [f"{one['file']}: {one['error'] or one['words'] or 'stored'}" for one in result["objects"]]
+
+
+def _checked(result: dict[str, Any]) -> list[str]:
+    lines = []
+    for file in result["files"]:
+        lines.append(f"{file['file']}: {'good' if not file['errors'] else str(file['errors']) + ' errors'}")
+        lines += [f"  {one['severity']}: {one['path']} {one['words']}" for one in file["findings"]]
+    return lines
+
+
+WORDS: dict[str, Callable[[dict[str, Any]], list[str]]] = {
+    "worklist": _worklist,
+    "still": _kept,
+    "clip": _kept,
+    "import": _kept,
+    "ledger": _ledger,
+    "sources": _sources,
+    "send": _sent,
+    "check": _checked,
+    "wait": lambda result: ["nothing is owed any more"],
+    "echo": lambda result: [f"{result['peer']} answers in {result['seconds'] * 1000:.1f} ms"],
+}

@@ -1,0 +1,188 @@
+"""Composition root of process 1: the station holds the camera and the touch screen and never waits for the network."""
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from capture.tap import Tap
+
+from appliance.clinic.order import Order
+from appliance.clinic.patient import Patient, temporary_id
+from appliance.errors import StateError
+from appliance.events import Board, Event
+from appliance.settings import Settings
+from appliance.spool.doorbell import Doorbell
+from appliance.spool.ledger import Ledger
+from appliance.spool.shelf import Shelf
+from appliance.ui.api import build
+from appliance.ui.serve import Server
+from appliance.ui.view import state_of
+from appliance.workflow.acquire import Acquisition, Place
+from appliance.workflow.session import Session
+from capture.sources import open_source
+
+log = logging.getLogger("dicap.station")
+HEARTBEAT = 10.0  # seconds between two signs of life in the ledger
+
+
+class Station:
+    """The desk that the screen talks to, and the root that builds and stops everything behind it."""
+
+    def __init__(self, settings: Settings, root: Path, demo: bool = False) -> None:
+        self.board = Board()
+        self._settings = settings
+        self._demo = demo
+        self._stopping = threading.Event()
+        self._bell = Doorbell(root, "station")
+        self._courier_bell = Doorbell(root, "courier")
+        ledger = Ledger(root / "ledger.sqlite")
+        self._place = Place(settings, Shelf(root), ledger, tell=self._tell, ring=self._courier_bell.ring)
+        source = settings.source(settings.station.source)
+        self._spec = source.spec
+        self._tap = Tap(lambda: open_source(source.spec), on_news=self._tap_news)
+        self._acquisition = Acquisition(self._place)
+        self._session = Session(self._place, self._acquisition, self._tap, source)
+        self._server: Server | None = None
+        self._url = ""
+
+    def start(self, http: str | None = None) -> str:
+        """Start tap and screen; returns the screen's address. Raises SettingsError when it cannot be served there."""
+        for stray in self._place.shelf.sweep(self._place.ledger.files()):
+            log.warning("a file that the ledger does not know was moved to %s", stray)
+        for picture in self._session.take_up():
+            log.warning("a recording that was cut off is kept as %s", picture.id)
+        self._bell.open()
+        self._tap.start()
+        host, _, port = (http or self._settings.station.http).rpartition(":")
+        self._server = Server(build(self, allow_hosts=(host.strip("[]"),)), host.strip("[]"), int(port))
+        bound = self._server.start()
+        self._url = f"http://{host}:{bound}/"
+        self._sign()
+        return self._url
+
+    def run(self, alive: Callable[[], None] = lambda: None) -> None:
+        """Pass the courier's rings on to the screens until stopped; `alive` is called at least every second."""
+        beat = time.time()
+        while not self._stopping.is_set():
+            if self._bell.wait(1.0):
+                self.board.tell(Event("ledger.changed"))
+            alive()
+            if time.time() - beat > HEARTBEAT:
+                beat = time.time()
+                self._sign()
+
+    def stop(self) -> None:
+        """Stop in reverse order; a running recording is kept first."""
+        self._stopping.set()
+        if self._session.take:
+            try:
+                self._session.stop()
+            except StateError:
+                log.info("the recording had just been kept")
+        if self._server:
+            self._server.stop()
+        self._tap.stop()
+        self._bell.close()
+        self._place.ledger.sign("station", {"pid": 0, "http": "", "source": ""})
+        self._place.ledger.close()
+
+    # the desk
+
+    def state(self) -> dict[str, Any]:
+        """Everything the screen shows."""
+        return state_of(self._place, self._session, self._tap, self._demo)
+
+    def refresh_worklist(self) -> None:
+        """Send the courier for the worklist."""
+        self._place.ledger.send_errand("worklist", {})
+        self._courier_bell.ring()
+
+    def begin(self, key: str) -> str:
+        """Begin an exam for an order of the cached worklist."""
+        return self._session.begin([self._order(key)]).id
+
+    def begin_unscheduled(self, patient: dict[str, str], description: str) -> str:
+        """Begin an exam that nobody ordered; an empty id gets a temporary one."""
+        number = patient["id"].strip() or temporary_id(self._place.now())
+        who = Patient(number, patient["name"], patient["birth_date"], patient["sex"])
+        order = self._acquisition.unscheduled(who, description)
+        return self._session.begin([order]).id
+
+    def still(self) -> str:
+        """Keep what is on the screen now."""
+        return self._session.still().id
+
+    def record(self) -> None:
+        """Start to record."""
+        self._session.record()
+
+    def stop_recording(self) -> str:
+        """End the recording; the clip is kept when this returns."""
+        return self._session.stop().id
+
+    def delete(self, picture_id: str) -> None:
+        """Take a picture out of the open exam."""
+        self._session.delete(picture_id)
+
+    def finish(self) -> None:
+        """End the exam."""
+        self._session.finish()
+
+    def abandon(self, reason_value: str) -> None:
+        """End the exam early."""
+        self._session.abandon(reason_value)
+
+    def preview(self, width: int) -> tuple[int, bytes] | None:
+        """The newest frame as a JPEG."""
+        return self._tap.preview(width)
+
+    def wait_frame(self, after: int, timeout: float) -> int:
+        """The number of the newest frame, once it is above `after` or the time is up."""
+        frame = self._tap.wait_frame(after, timeout)
+        return after if frame is None else frame.number
+
+    def thumbnail(self, picture_id: str) -> bytes:
+        """The small picture of a kept object."""
+        path = self._place.shelf.thumbnail(picture_id)
+        if not path.is_file():
+            raise StateError(f"there is no small picture of {picture_id}")
+        return path.read_bytes()
+
+    def retry(self, ids: list[str]) -> int:
+        """What was refused waits again."""
+        count = self._place.ledger.debts.hurry(ids)
+        self._courier_bell.ring()
+        return count
+
+    def capture_still(self, options: dict[str, Any]) -> dict[str, Any]:
+        """Stills for a command: `exam`, `object`, `syntax`, `count`, `every` (seconds)."""
+        how = self._session.how(str(options.get("object", "auto")), str(options.get("syntax", "auto")))
+        count, every = int(options.get("count", 1)), float(options.get("every", 0.0))
+        return {"pictures": [one.id for one in self._session.stills(how, options.get("exam"), count, every)]}
+
+    def capture_clip(self, options: dict[str, Any]) -> dict[str, Any]:
+        """A clip for a command: `exam`, `object`, `syntax`, `seconds`."""
+        how = self._session.how(str(options.get("object", "auto")), str(options.get("syntax", "auto")))
+        picture = self._session.clip(how, options.get("exam"), float(options["seconds"]))
+        return {"pictures": [picture.id]}
+
+    def _order(self, key: str) -> Order:
+        for order in self._place.ledger.orders():
+            if order.key == key:
+                return order
+        advice = "Look at the worklist again and choose the patient there."
+        raise StateError("this order is no longer on the worklist", advice)
+
+    def _tell(self, event: Event) -> None:
+        log.info("%s %s", event.kind, event.facts)
+        self.board.tell(event)
+
+    def _tap_news(self, state: str, words: str) -> None:
+        self._tell(Event("picture.state", {"state": state, "words": words}))
+
+    def _sign(self) -> None:
+        self._place.ledger.sign("station", {"pid": os.getpid(), "http": self._url, "source": self._spec})

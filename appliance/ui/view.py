@@ -1,0 +1,226 @@
+"""What the screen shows, made from the ledger and the session: the state of `ui.shape.State`."""
+
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+from capture.tap import Tap
+
+from appliance.clinic.exam import REASONS, Exam, ExamState, Picture
+from appliance.clinic.order import Order
+from appliance.clinic.patient import Patient
+from appliance.spool.debts import Debt, Report, State
+from appliance.workflow.acquire import Place
+from appliance.workflow.deliver import owed
+from appliance.workflow.session import Session
+
+PREGNANCY = {"1": "not pregnant", "2": "possibly pregnant", "3": "PREGNANT", "4": "pregnancy unknown"}
+STALE = 30.0  # seconds without a sign of life after which the courier counts as stopped
+SHOWN_EXAMS = 30
+ABANDON_FIRST = ("110514", "110500", "110505", "110501", "110513")
+
+
+def state_of(place: Place, session: Session, tap: Tap, demo: bool) -> dict[str, Any]:
+    """Everything the screen shows."""
+    station = place.settings.station
+    debts, reports = owed(place)
+    free = place.shelf.free_mb()
+    word, _, words = tap.state.partition(":")
+    picture = tap.format
+    return {
+        "station": {
+            "ae_title": station.ae_title,
+            "name": station.name,
+            "modality": station.modality,
+            "source": station.source,
+            "demo": demo,
+        },
+        "time": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "picture": {
+            "state": word,
+            "words": words.strip(),
+            "width": picture.width if picture else 0,
+            "height": picture.height if picture else 0,
+            "rate": float(picture.rate) if picture else 0.0,
+        },
+        "worklist": _worklist(place),
+        "exam": _open_exam(place, session),
+        "exams": [_line(place, exam) for exam in _recent(place)],
+        "owed": _owed(debts, reports),
+        "peers": _peers(place),
+        "disk": {"free_mb": free, "reserve_mb": station.reserve_mb, "ok": free >= station.reserve_mb},
+        "reasons": [
+            {"value": code.value, "meaning": code.meaning}
+            for code in sorted(REASONS.values(), key=lambda one: (one.value not in ABANDON_FIRST, one.meaning))
+        ],
+    }
+
+
+def patient_words(patient: Patient) -> dict[str, Any]:
+    """A patient with the birth date spelled out, so that no two countries read it differently."""
+    try:
+        born = datetime.strptime(patient.birth_date, "%Y%m%d")
+        birth = f"{born.day} {born:%B} {born.year}"
+    except ValueError:
+        birth = patient.birth_date or "birth date unknown"
+    return {
+        "id": patient.id,
+        "name": patient.name,
+        "spoken_name": patient.spoken_name,
+        "birth_date": patient.birth_date,
+        "birth_words": birth,
+        "sex": patient.sex,
+    }
+
+
+def _worklist(place: Place) -> dict[str, Any]:
+    signs = place.ledger.signs("worklist")
+    good, bad = signs.get("worklist"), signs.get("worklist-error")
+    error = str(bad[1]["error"]) if bad and (good is None or bad[0] > good[0]) else ""
+    begun = {order.key for exam in place.ledger.exams(since=time.time() - 86400) for order in exam.orders}
+    return {
+        "orders": [_order(order, place) for order in place.ledger.orders() if order.key not in begun],
+        "fetched_at": datetime.fromtimestamp(good[0], UTC).isoformat(timespec="seconds") if good else None,
+        "age_seconds": round(time.time() - good[0]) if good else None,
+        "error": error,
+    }
+
+
+def _order(order: Order, place: Place) -> dict[str, Any]:
+    patient = order.patient
+    return {
+        "key": order.key,
+        "patient": patient_words(patient),
+        "accession": order.accession,
+        "step_id": order.step_id,
+        "description": order.step_description or order.procedure_description,
+        "modality": order.modality,
+        "date": order.date,
+        "time": order.time,
+        "alerts": patient.alerts,
+        "allergies": patient.allergies,
+        "pregnancy": PREGNANCY.get(patient.pregnancy, ""),
+        "special_needs": patient.special_needs,
+        "mine": order.modality == place.settings.station.modality,
+        "status": order.status,
+    }
+
+
+def _open_exam(place: Place, session: Session) -> dict[str, Any] | None:
+    exam = session.exam
+    if exam is None:
+        return None
+    take = session.take
+    order = exam.orders[0]
+    return {
+        "id": exam.id,
+        "key": order.key,
+        "patient": patient_words(exam.patient),
+        "accession": exam.accession,
+        "description": order.step_description or order.procedure_description,
+        "modality": exam.modality,
+        "started": exam.started.isoformat(timespec="seconds"),
+        "pictures": [_kept(picture) for picture in place.ledger.pictures(exam.id) if picture.kind in ("still", "clip")],
+        "recording": None
+        if take is None
+        else {
+            "seconds": round(time.time() - take.started, 1),
+            "frames": take.frames,
+            "started": datetime.fromtimestamp(take.started, UTC).isoformat(),
+        },
+        "busy": session.busy,
+    }
+
+
+def _kept(picture: Picture) -> dict[str, Any]:
+    return {
+        "id": picture.id,
+        "kind": picture.kind,
+        "number": picture.number,
+        "seconds": picture.seconds,
+        "frames": picture.frames,
+        "flaws": list(picture.flaws),
+    }
+
+
+def _recent(place: Place) -> list[Exam]:
+    midnight = datetime.now().replace(hour=0, minute=0, second=0, microsecond=0).timestamp()
+    unsettled = {debt.picture.exam_id for debt in owed(place)[0]}
+    exams = [exam for exam in place.ledger.exams() if exam.state != ExamState.OPEN]
+    return [exam for exam in exams if exam.started.timestamp() >= midnight or exam.id in unsettled][:SHOWN_EXAMS]
+
+
+def _line(place: Place, exam: Exam) -> dict[str, Any]:
+    debts = place.ledger.debts.deliveries("p.exam_id=?", exam.id)
+    reports = place.ledger.debts.reports("r.exam_id=?", exam.id)
+    line, done = exam_words(place, debts, reports)
+    trouble = next((one for one in [*debts, *reports] if one.state == State.REFUSED), None)
+    return {
+        "id": exam.id,
+        "patient": patient_words(exam.patient),
+        "accession": exam.accession,
+        "description": exam.orders[0].step_description or exam.orders[0].procedure_description,
+        "ended": exam.ended.isoformat(timespec="seconds") if exam.ended else "",
+        "state": str(exam.state),
+        "line": line,
+        "done": done,
+        "trouble": f"{trouble.words} {trouble.advice}".strip() if trouble else "",
+    }
+
+
+def exam_words(place: Place, debts: list[Debt], reports: list[Report]) -> tuple[str, bool]:
+    """How far an exam's objects and reports got, in words, and whether all is done."""
+    open_debts, open_reports = owed(place)
+    pending = {(debt.picture.id, debt.destination) for debt in open_debts}
+    total = len(debts)
+    committed = sum(debt.state == State.COMMITTED for debt in debts)
+    stored = sum(debt.state in (State.SENT, State.COMMITTED) for debt in debts)
+    told = not {report.id for report in reports} & {report.id for report in open_reports}
+    done = told and not any((debt.picture.id, debt.destination) in pending for debt in debts)
+    if not debts:
+        return ("no pictures" + (", reported" if told and reports else ""), done)
+    if committed == total:
+        words = f"{total} of {total} stored, committed"
+    elif stored == total:
+        words = f"{total} of {total} stored" + ("" if done else ", commitment asked")
+    else:
+        words = f"{stored} of {total} stored"
+    return (words if told else words + "; the RIS is not told yet", done)
+
+
+def _owed(debts: list[Debt], reports: list[Report]) -> dict[str, Any]:
+    refused = sum(one.state == State.REFUSED for one in [*debts, *reports])
+    objects = len(debts)
+    parts = []
+    if objects:
+        parts.append(f"{objects} object{'s' * (objects != 1)} on the way")
+    if reports:
+        parts.append(f"{len(reports)} report{'s' * (len(reports) != 1)} to the RIS")
+    if refused:
+        parts.append(f"{refused} refused: somebody must look")
+    return {
+        "objects": objects,
+        "reports": len(reports),
+        "refused": refused,
+        "words": ", ".join(parts) or "nothing owed: all pictures are safe in the archive",
+    }
+
+
+def _peers(place: Place) -> list[dict[str, Any]]:
+    signs = place.ledger.signs("peer:")
+    beat = place.ledger.signs("courier").get("courier")
+    asleep = beat is None or time.time() - beat[0] > STALE
+    lines = []
+    for name, peer in place.settings.peers.items():
+        sign = signs.get(f"peer:{name}")
+        words = "the courier is not running" if asleep else str(sign[1]["words"]) if sign else "not asked yet"
+        lines.append(
+            {
+                "name": name,
+                "address": peer.address,
+                "roles": list(peer.roles),
+                "answers": None if asleep or sign is None else bool(sign[1]["answers"]),
+                "words": words,
+            }
+        )
+    return lines
