@@ -80,6 +80,16 @@ def hang_up(association: Association) -> None:
             wrapper.socket.shutdown(socket.SHUT_RDWR)
 
 
+def break_off(association: Association) -> None:
+    """Abort here and now (A-ABORT by the service user, PS3.8 9.3.8), after what was queued before has left."""
+    wait_until(association.dul.to_provider_queue.empty, 1.0)
+    wrapper = association.dul.socket
+    if wrapper is not None and wrapper.socket is not None:
+        with contextlib.suppress(OSError):
+            wrapper.socket.sendall(b"\x07\x00\x00\x00\x00\x04\x00\x00\x00\x00")
+    hang_up(association)
+
+
 class Scp:
     """A listening peer: `start` opens the port, `stop` closes it and every association; it can be started again.
 
