@@ -1,0 +1,39 @@
+"""What a check found: one fault of one object, in words."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from pydicom.datadict import keyword_for_tag
+
+Severity = Literal["error", "warning"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One fault: `where` names the attribute (`RequestAttributesSequence[1].AccessionNumber`) or a part of the file."""
+
+    severity: Severity
+    where: str
+    words: str
+
+    def __str__(self) -> str:
+        return f"{self.severity}: {self.where}: {self.words}"
+
+
+Findings = Iterator[Finding]
+
+
+def error(where: str, words: str) -> Finding:
+    """A fault that keeps the object out of the spool."""
+    return Finding("error", where, words)
+
+
+def warning(where: str, words: str) -> Finding:
+    """Something a person may want to know."""
+    return Finding("warning", where, words)
+
+
+def name(tag: int) -> str:
+    """The attribute's keyword, or its number where it has none."""
+    return keyword_for_tag(tag) or f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
