@@ -4,6 +4,7 @@ import ipaddress
 import multiprocessing
 import os
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import psutil
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+# rooms may have test modules of the same name (importlib mode); what a room's tests share is found by its plain name
+sys.path += [str(room) for room in sorted((ROOT / "tests").glob("*/")) if room.name != "__pycache__"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
