@@ -2,6 +2,7 @@
 
 import io
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -167,4 +168,4 @@ def _facts_after(before: PixelFacts, stored: Stored, syntax: Syntax) -> PixelFac
         if syntax.kind == "frame" and photometric == "RGB":
             photometric = syntax.colours
     planar = 0 if before.samples == 3 else None
-    return PixelFacts(**{**vars(before), "photometric": photometric, "planar": planar})
+    return replace(before, photometric=photometric, planar=planar)

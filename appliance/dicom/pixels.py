@@ -7,8 +7,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
-from itertools import chain
+from dataclasses import dataclass, replace
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -68,7 +68,7 @@ def pixel_facts(subject: Still | Clip, syntax: Syntax) -> PixelFacts:
     facts = facts_of_shape(shape, stream.bits if stream else subject.bits, syntax)
     if stream is None:
         return facts
-    return PixelFacts(**{**vars(facts), "photometric": _STREAM_COLOURS[stream.color]})
+    return replace(facts, photometric=_STREAM_COLOURS[stream.color])
 
 
 def raw_bits(pixels: str) -> int:
@@ -145,7 +145,7 @@ def encode_many(frames: Iterable[Pixels], bits: int, syntax: Syntax, quality: in
         yield from _in_processes(frames, bits, syntax, quality)
         return
     several = iter(frames)
-    first = list(_take(several, 2))
+    first = list(islice(several, 2))
     if len(first) < 2:
         yield from (encode(frame, bits, syntax, quality) for frame in first)
         return
@@ -153,11 +153,6 @@ def encode_many(frames: Iterable[Pixels], bits: int, syntax: Syntax, quality: in
         yield from _in_order(
             chain(first, several), lambda frame: pool.submit(codecs.encode, frame, bits, syntax, quality)
         )  # fmt: skip
-
-
-def _take(frames: Iterator[Pixels], number: int) -> Iterator[Pixels]:
-    for frame, _ in zip(frames, range(number), strict=False):
-        yield frame
 
 
 def _in_processes(frames: Iterable[Pixels], bits: int, syntax: Syntax, quality: int) -> Iterator[bytes]:

@@ -49,6 +49,8 @@ class Stored:
         read_preamble(self._file, force=False)
         self.meta = read_dataset(self._file, False, True, stop_when=_after_meta)
         self.uid = str(self.meta.get("TransferSyntaxUID", ""))
+        if not self.uid:
+            raise ValueError("its meta information does not name a transfer syntax")
         self.syntax = by_uid(self.uid)
         if self.syntax is SYNTAXES["deflated"]:
             self._file = _unfolded(self._file)
