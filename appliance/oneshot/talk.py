@@ -10,7 +10,7 @@ from typing import Any
 
 from appliance.clinic.order import Order
 from appliance.dicom.procedure import Wanted
-from appliance.dicom.stored import meta_of
+from appliance.dicom.stored import Stored
 from appliance.errors import ApplianceError, InputError, PartlyFailed, PeerError
 from appliance.network import pacs
 from appliance.oneshot.place import ask_worklist, caller, spool, words_of
@@ -114,9 +114,12 @@ def _items(paths: list[Path]) -> Iterator[pacs.Item]:
             if not file.is_file():
                 continue
             try:
-                meta = meta_of(file)
+                with Stored(file) as stored:
+                    meta = stored.meta
             except (ApplianceError, OSError) as error:
                 if path.is_dir():
                     continue  # a folder holds other things too; a file that was named must be DICOM
                 raise InputError(f"{file} is not a DICOM file: {error}", "Nothing was sent.") from error
-            yield pacs.Item(file, meta.sop_class_uid, meta.sop_instance_uid, meta.syntax_uid)
+            yield pacs.Item(
+                file, str(meta.MediaStorageSOPClassUID), str(meta.MediaStorageSOPInstanceUID), str(meta.TransferSyntaxUID)
+            )
