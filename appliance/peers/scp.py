@@ -4,7 +4,7 @@ import contextlib
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from pynetdicom import AE, evt
@@ -29,6 +29,7 @@ class Gate:
     """
 
     def __init__(self) -> None:
+        self._owner = threading.Lock()
         self._turn = threading.Condition()
         self._open = True
         self._parked = False
@@ -57,11 +58,20 @@ class Gate:
         """Whether the gate is open."""
         return self._open
 
-    def hold(self, timeout: float) -> bool:
-        """Close and wait until the reactor stands at the gate, between two requests; False if it never came."""
-        with self._turn:
-            self._open = False
-            return self._turn.wait_for(lambda: self._parked, timeout)
+    @contextlib.contextmanager
+    def held(self, timeout: float) -> Iterator[bool]:
+        """Close, and go on when the reactor stands at the gate, between two requests; False if it never came.
+
+        One thread at a time has the association; the gate opens again at the end.
+        """
+        with self._owner:
+            with self._turn:
+                self._open = False
+                is_parked = self._turn.wait_for(lambda: self._parked, timeout)
+            try:
+                yield is_parked
+            finally:
+                self.set()
 
 
 def fit(association: Association) -> None:
