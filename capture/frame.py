@@ -39,13 +39,15 @@ class Frame:
     """One frame as its source delivered it.
 
     `number` counts from 0 since the source was opened, gaps are lost frames; `time` is seconds since 1970 (UTC) from
-    the kernel where it stamps frames; `image` is an array (rgb24, gray, gray16le) or PyAV's frame.
+    the kernel where it stamps frames; `image` is an array (rgb24, gray, gray16le) or PyAV's frame. `losses` are the
+    lossy compressions that the pixels went through before they came here.
     """
 
     number: int
     time: float
     image: Pixels | av.VideoFrame
     format: Format
+    losses: tuple[Loss, ...] = ()
 
     def array(self) -> Pixels:
         """The picture as (rows, columns, 3) RGB, or (rows, columns) where the source is gray; uint8 or uint16."""
@@ -134,7 +136,7 @@ class Clip:
     """Moving pictures in a file.
 
     `codec` is `raw` (frames one after the other in `format.pixels`, no padding), or `mpeg2video`, `h264`, `hevc` in a
-    `container` that DICOM allows (`mpeg` program stream, `mpegts`, `mp4`). `times` are seconds since the first frame,
+    `container` (`mpeg` program stream, `mpegts`, `mp4`). `times` are seconds since the first frame,
     given only where frames are missing or the rate is not constant. `profile` and `level` are the stream's own words.
     """
 
