@@ -88,6 +88,8 @@ def _pictures(command: Command) -> None:
             one.add_argument("--source", required=True, help="testcard[:WxH@R], file:PATH, /dev/videoN, rtsp://…, or a name")
         one.add_argument("--object", default="auto", choices=OBJECTS, help="kind of object")
         one.add_argument("--syntax", default="auto", choices=SYNTAXES, help="transfer syntax")
+        one.add_argument("--region", metavar="VALUE:SCHEME:MEANING", help="anatomic region, as in 69695003:SCT:Stomach")
+        one.add_argument("--laterality", choices=["L", "R", "U", "B"], help="image laterality")
         _whom(one)
 
     still = command("still", "stills from a source into the spool")

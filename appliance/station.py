@@ -5,12 +5,13 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from capture.tap import Tap
 
-from appliance.clinic.order import Order
+from appliance.clinic.order import Code, Order
 from appliance.clinic.patient import Patient, temporary_id
 from appliance.errors import StateError
 from appliance.events import Board, Event
@@ -21,7 +22,7 @@ from appliance.spool.shelf import Shelf
 from appliance.ui.api import build
 from appliance.ui.serve import Server
 from appliance.ui.view import state_of
-from appliance.workflow.acquire import Acquisition, Place
+from appliance.workflow.acquire import Acquisition, How, Place
 from appliance.workflow.session import Session
 from capture.sources import open_source
 
@@ -160,15 +161,21 @@ class Station:
 
     def capture_still(self, options: dict[str, Any]) -> dict[str, Any]:
         """Stills for a command: `exam`, `object`, `syntax`, `count`, `every` (seconds)."""
-        how = self._session.how(str(options.get("object", "auto")), str(options.get("syntax", "auto")))
+        how = self._how(options)
         count, every = int(options.get("count", 1)), float(options.get("every", 0.0))
         return {"pictures": [one.id for one in self._session.stills(how, options.get("exam"), count, every)]}
 
     def capture_clip(self, options: dict[str, Any]) -> dict[str, Any]:
         """A clip for a command: `exam`, `object`, `syntax`, `seconds`."""
-        how = self._session.how(str(options.get("object", "auto")), str(options.get("syntax", "auto")))
+        how = self._how(options)
         picture = self._session.clip(how, options.get("exam"), float(options["seconds"]))
         return {"pictures": [picture.id]}
+
+    def _how(self, options: dict[str, Any]) -> How:
+        how = self._session.how(str(options.get("object") or "auto"), str(options.get("syntax") or "auto"))
+        parts = str(options.get("region") or "").split(":", 2)
+        region = Code(*parts) if len(parts) == 3 else None
+        return replace(how, region=region, laterality=str(options.get("laterality") or how.laterality))
 
     def _order(self, key: str) -> Order:
         for order in self._place.ledger.orders():

@@ -13,7 +13,8 @@ import httpx
 from capture.tap import Tap
 
 from appliance.clinic.exam import Picture
-from appliance.errors import ApplianceError, InputError, PartlyFailed
+from appliance.clinic.order import Code
+from appliance.errors import ApplianceError, InputError, PartlyFailed, SettingsError
 from appliance.oneshot.place import Meant, meant_exam, open_for, spool, words_of
 from appliance.settings import Settings
 from appliance.workflow.acquire import Acquisition, How, Place
@@ -27,24 +28,24 @@ STATION_PATIENCE = 5.0  # seconds a running station may take for an answer besid
 
 def still(settings: Settings, root: Path, args: Namespace) -> dict[str, Any]:
     """Stills from a source into the spool."""
-    options = {"object": args.object, "syntax": args.syntax, "count": args.count, "every": args.every}
+    options = {**_words(args), "count": args.count, "every": args.every}
     with _capture(settings, root, args) as (place, meant, session):
         if session is None:
             ids = _ask_station(place, "still", {**options, "exam": meant.exam.id}, args.count * (args.every + 5))
         else:
-            how = session.how(args.object, args.syntax)
+            how = _how(session, args)
             ids = [one.id for one in session.stills(how, meant.exam.id, args.count, args.every)]
         return _result(place, meant, ids)
 
 
 def clip(settings: Settings, root: Path, args: Namespace) -> dict[str, Any]:
     """A clip from a source into the spool."""
-    options = {"object": args.object, "syntax": args.syntax, "seconds": args.seconds}
+    options = {**_words(args), "seconds": args.seconds}
     with _capture(settings, root, args) as (place, meant, session):
         if session is None:
             ids = _ask_station(place, "clip", {**options, "exam": meant.exam.id}, args.seconds * 2 + 60)
         else:
-            ids = [session.clip(session.how(args.object, args.syntax), meant.exam.id, args.seconds).id]
+            ids = [session.clip(_how(session, args), meant.exam.id, args.seconds).id]
         return _result(place, meant, ids)
 
 
@@ -104,6 +105,26 @@ def _capture(settings: Settings, root: Path, args: Namespace) -> Iterator[tuple[
             acquisition.finish(meant.exam.id)
 
 
+def _words(args: Namespace) -> dict[str, Any]:
+    return {"object": args.object, "syntax": args.syntax, "region": args.region or "", "laterality": args.laterality or ""}
+
+
+def _how(session: Session, args: Namespace) -> How:
+    how = session.how(args.object, args.syntax)
+    return replace(how, region=region_of(args), laterality=args.laterality or how.laterality)
+
+
+def region_of(args: Namespace) -> Code | None:
+    """The region of --region, `VALUE:SCHEME:MEANING`; raises SettingsError."""
+    if not args.region:
+        return None
+    parts = args.region.split(":", 2)
+    if len(parts) != 3 or not all(part.strip() for part in parts):
+        advice = "Write it as 69695003:SCT:Stomach. Nothing was captured."
+        raise SettingsError(f"{args.region!r} is not a coded region", advice)
+    return Code(*(part.strip() for part in parts))
+
+
 def _end_lone(place: Place, acquisition: Acquisition, meant: Meant) -> None:
     if place.ledger.pictures(meant.exam.id):
         acquisition.finish(meant.exam.id)
@@ -143,10 +164,17 @@ def _import(place: Place, args: Namespace) -> dict[str, Any]:
     missing = [str(path) for path in paths if not path.exists()]
     if missing:
         raise InputError(f"no such file: {', '.join(missing)}", "Nothing was imported.")
-    how = How(args.object, args.syntax, args.quality, origin="imported", fragmentable=args.fragmentable)
     source = place.settings.source(place.settings.station.source)
-    if source.anatomic_region:
-        how = replace(how, region=source.anatomic_region.code(), laterality=source.laterality)
+    how = How(
+        args.object,
+        args.syntax,
+        args.quality,
+        region=region_of(args),
+        usual_region=source.anatomic_region.code() if source.anatomic_region else None,
+        laterality=args.laterality or source.laterality,
+        origin="imported",
+        fragmentable=args.fragmentable,
+    )
     scratch = place.shelf.temporary()
     scratch.mkdir()
     limit = (4_000_000 if args.fragmentable else place.settings.dicom.clip_limit_mb) * 1_000_000

@@ -8,21 +8,20 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from capture.encode import jpeg
-from capture.picture import decode_stream, read_frames
-
 from appliance import __version__
 from appliance.clinic.exam import REASONS, WRONG_WORKLIST_ENTRY, Exam, ExamState, Picture, Series
 from appliance.clinic.order import Code, Order
 from appliance.clinic.patient import Patient
-from appliance.dicom import check, objects, uids
-from appliance.errors import CheckError, InputError, StateError
+from appliance.dicom import anatomy, check, objects, uids
+from appliance.errors import CheckError, InputError, SettingsError, StateError
 from appliance.events import Event, Teller, nobody
 from appliance.settings import Settings
 from appliance.spool.ledger import Ending, Ledger
 from appliance.spool.shelf import Shelf
 from appliance.workflow.ingest import Document
+from capture.encode import jpeg
 from capture.frame import Clip, Still
+from capture.picture import decode_stream, read_frames
 
 Subject = Still | Clip | Document
 THUMBNAIL_WIDTH = 200
@@ -51,12 +50,16 @@ class Place:
 
 @dataclass(frozen=True)
 class How:
-    """What a picture becomes: words of COMMANDS.md for object and syntax, and what is written about it."""
+    """What a picture becomes: words of COMMANDS.md for object and syntax, and what is written about it.
+
+    `region` was chosen by a person, `usual_region` is the source's setting for orders that name none.
+    """
 
     object: str = "auto"
     syntax: str = "auto"
     quality: int = 90
     region: Code | None = None
+    usual_region: Code | None = None
     laterality: str = ""
     origin: str = "captured"
     fragmentable: bool = False
@@ -135,7 +138,8 @@ class Acquisition:
             raise StateError(f"the exam {exam_id} has ended")
         uid = place.uids.new()
         picture_id = hashlib.sha256(uid.encode()).hexdigest()[:16]
-        kind = "document" if isinstance(subject, Document) else self._kind(exam, how)
+        region = how.region or anatomy.find_region(exam, how.usual_region)
+        kind = self._kind(exam, subject, how, region)
         with self._lock:
             series = self._series(exam, kind)
             number = self._next_number(exam, series)
@@ -146,7 +150,7 @@ class Acquisition:
             kind=kind,
             sop_instance_uid=uid,
             device=self._device,
-            region=how.region,
+            region=region,
             laterality=how.laterality,
         )
         work = place.shelf.temporary()
@@ -223,12 +227,28 @@ class Acquisition:
         self._place.tell(Event(kind, dict(facts)))
         self._place.ring()
 
-    def _kind(self, exam: Exam, how: How) -> str:
+    def check_legal(self, exam_id: str, subject_is_clip: bool, how: How) -> None:
+        """Say before a capture what would fail after it: raises SettingsError where a region is asked for."""
+        exam = self._place.ledger.exam(exam_id)
+        region = how.region or anatomy.find_region(exam, how.usual_region)
+        if subject_is_clip and how.object.startswith("vl-") and region is None:
+            raise SettingsError(
+                f"a {how.object} clip must say which part of the body it shows, and neither order nor settings do",
+                "Give --region, or set sources.<name>.anatomic_region. Nothing was captured.",
+            )
+
+    def _kind(self, exam: Exam, subject: Subject, how: How, region: Code | None) -> str:
+        """The kind asked for; left to us, a clip that lacks the region its IOD demands becomes Secondary Capture."""
+        if isinstance(subject, Document):
+            return "document"
         word = how.object if how.object != "auto" else self._place.settings.station.object
-        return objects.kind_for(exam.modality) if word == "auto" else word
+        if word != "auto":
+            return word
+        kind = objects.kind_for(exam.modality, subject)
+        return "sc" if isinstance(subject, Clip) and kind.startswith("vl-") and region is None else kind
 
     def _series(self, exam: Exam, kind: str) -> Series:
-        modality = "DOC" if kind == "document" else exam.modality
+        modality = "DOC" if kind == "document" else objects.modality_for(kind, exam.modality)
         order = exam.orders[0]
         words = order.step_description or order.procedure_description
         number = 2 if kind == "document" else 1

@@ -142,6 +142,7 @@ class Session:
             if self._take:
                 raise StateError("a clip is being recorded already")
             self._place.shelf.demand_space(self._place.settings.station.reserve_mb)
+            self._acquisition.check_legal(exam_id, True, how)
             if self._tap.running:
                 self._frame()
             take = Take(exam_id, self._place.shelf.recordings / exam_id / f"{time.time_ns()}", how, seconds)
@@ -174,7 +175,7 @@ class Session:
             object=source.object if object_word == "auto" else object_word,
             syntax=syntax,
             quality=source.quality,
-            region=source.anatomic_region.code() if source.anatomic_region else None,
+            usual_region=source.anatomic_region.code() if source.anatomic_region else None,
             laterality=source.laterality,
         )
 
