@@ -184,15 +184,23 @@ def decode(stream: bytes, syntax: Syntax, shape: tuple[int, ...], dtype: np.dtyp
 
 def _decode(stream: bytes, syntax: Syntax, shape: tuple[int, ...], dtype: np.dtype[Any], photometric: str) -> Pixels:
     if syntax.name.startswith("jpeg"):
-        space = None if len(shape) == 2 else "ycbcr" if photometric.startswith("YBR") and syntax.lossy else "rgb"
-        return np.asarray(imagecodecs.jpeg8_decode(stream, colorspace=space, outcolorspace="rgb" if space else None))
+        if len(shape) == 2:
+            return np.asarray(imagecodecs.jpeg8_decode(stream))
+        space = _jpeg_space(stream, photometric) if syntax.lossy else "rgb"
+        return np.asarray(imagecodecs.jpeg8_decode(stream, colorspace=space, outcolorspace="rgb"))
     if syntax.name.startswith("jls"):
         return np.asarray(imagecodecs.jpegls_decode(stream))
-    if syntax.name.startswith("j2k"):
+    if "j2k" in syntax.name:
+        # OpenJPEG for HTJ2K too: imagecodecs 2026.3.6 does not clamp what OpenJPH decodes, so lossy white turns black
         return np.asarray(imagecodecs.jpeg2k_decode(stream))
-    if syntax.name.startswith("htj2k"):
-        return np.asarray(imagecodecs.htj2k_decode(stream))
     return _rle_decode(stream, shape, dtype)
+
+
+def _jpeg_space(stream: bytes, photometric: str) -> str | None:
+    """The colours of a JPEG stream: its own JFIF or Adobe marker counts before the header's word (PS3.5 8.2.1)."""
+    if b"JFIF\0" in stream[:64] or b"Adobe" in stream[:4096]:
+        return None  # libjpeg reads the marker
+    return "ycbcr" if photometric.startswith("YBR") else "rgb"
 
 
 def _rle_decode(stream: bytes, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Pixels:

@@ -109,9 +109,10 @@ class Frames:
 
     def pour(self, sink: Sink, syntax: Syntax, dataset: Dataset) -> None:
         """One item per frame, padded to an even length (PS3.5 A.4), after the Basic Offset Table."""
-        offsets, extended = self._offsets()
-        if not offsets or max(self.sizes()) > LARGEST_FRAGMENT:
+        sizes = self.sizes()
+        if not sizes or max(sizes) > LARGEST_FRAGMENT:
             raise InputError("There are no frames, or one is larger than 4 GiB.")
+        offsets, extended = self._offsets()
         basic = b"" if extended or len(offsets) == 1 else struct.pack(f"<{len(offsets)}I", *offsets)
         _begin(sink, basic)
         for size, pieces in self._streams():

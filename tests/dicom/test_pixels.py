@@ -31,7 +31,7 @@ def test_every_frame_syntax_brings_back_what_was_written(tmp_path, name, kind):
         if name in LOSSLESS:
             assert np.array_equal(got, sent)
         else:
-            assert psnr(sent, got, bits) > 38
+            assert psnr(sent, got, bits) > {"jpeg": 35}.get(name, 42)
 
 
 @pytest.mark.parametrize("kind", KINDS)

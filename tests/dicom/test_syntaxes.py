@@ -8,9 +8,24 @@ from pydicom.uid import UID
 from appliance.dicom.syntaxes import METHODS, SYNTAXES, by_name, by_stream, by_uid
 from appliance.errors import InputError, SettingsError
 
-COMMAND_WORDS = (
-    "implicit explicit deflated rle jpeg jpeg-lossless jls jls-near j2k j2k-lossy htj2k htj2k-lossy mpeg2 mpeg2-hd h264 hevc"
-).split()
+COMMAND_WORDS = [
+    "implicit",
+    "explicit",
+    "deflated",
+    "rle",
+    "jpeg",
+    "jpeg-lossless",
+    "jls",
+    "jls-near",
+    "j2k",
+    "j2k-lossy",
+    "htj2k",
+    "htj2k-lossy",
+    "mpeg2",
+    "mpeg2-hd",
+    "h264",
+    "hevc",
+]
 NTSC = Fraction(30_000, 1001)
 
 
