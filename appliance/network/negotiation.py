@@ -22,6 +22,7 @@ IMPLICIT, EXPLICIT = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1"
 PLAIN = (EXPLICIT, IMPLICIT)
 MOST_CONTEXTS = 128
 MAXIMUM_PDU = 131072  # what we offer to receive, and the most that we send (figures.md, finding 3)
+_FIXED_PART = 74  # bytes of an A-ASSOCIATE-AC before its items
 _SMALLEST_PDU = 64  # less cannot carry a message in any sensible number of pieces
 
 Contexts = Sequence[tuple[str, Sequence[str]]]  # abstract syntax, transfer syntaxes
@@ -99,6 +100,8 @@ def agreement(pdu: bytes, contexts: Sequence[Context]) -> tuple[list[Context], i
     try:
         answer = A_ASSOCIATE_AC()
         answer.decode(pdu)
+        if len(pdu) < _FIXED_PART:
+            raise ValueError(f"it has only {len(pdu)} bytes")
         items = answer.presentation_context
         results = {item.context_id: (item.result, str(item.transfer_syntax or "")) for item in items}
         maximum = answer.user_information.maximum_length if answer.user_information else 0
