@@ -1,0 +1,59 @@
+// The strip: what is still owed, whether the peers answer, the disk and the live picture. Always there, always words.
+
+import { h, icon, setIcon, show, write } from "./dom.js";
+import { space } from "./words.js";
+
+const PICTURE = { live: ["check", "Live"], ended: ["pause", "Source ended"], "no signal": ["warning", "No signal"], frozen: ["warning", "Picture frozen"], lost: ["warning", "Camera lost"] };
+
+function item(testid, symbol) {
+  const words = h("span.words");
+  const holder = h("span.holder", {}, icon(symbol));
+  return { element: h("div.item", { testid }, holder, words), holder, words };
+}
+
+export class Strip {
+  constructor(root) {
+    this.owed = item("owed", "out");
+    this.owed.element.classList.add("wide");
+    this.peers = h("div.item.peers", { testid: "peers" });
+    this.disk = item("disk", "disk");
+    this.picture = item("picture", "check");
+    this.demo = h("div.item.demo", { testid: "demo" }, "DEMO");
+    root.append(this.owed.element, this.peers, this.disk.element, this.picture.element, this.demo);
+  }
+
+  update(state) {
+    const { owed, disk, picture } = state;
+    const nothing = owed.objects + owed.reports + owed.refused === 0;
+    write(this.owed.words, owed.words || (nothing ? "Nothing is owed" : "Still owed"));
+    setIcon(this.owed.holder, owed.refused ? "warning" : nothing ? "check" : "out");
+    this.owed.element.dataset.mood = owed.refused ? "bad" : nothing ? "good" : "busy";
+
+    const signature = JSON.stringify(state.peers.map((peer) => [peer.name, peer.answers, peer.words]));
+    if (signature !== this.signature) {
+      this.signature = signature;
+      // many peers: those that answer become one word, so that the others have room
+      const well = state.peers.filter((peer) => peer.answers === true);
+      const many = state.peers.length > 3 && well.length > 1;
+      const all = many ? h("span.peer", { "data-mood": "good" }, icon("check"), `${well.length} peers answer`) : "";
+      this.peers.replaceChildren(all, ...state.peers.filter((peer) => !many || peer.answers !== true).map(peerChip));
+      if (!state.peers.length) this.peers.append("no peers set up");
+    }
+
+    write(this.disk.words, `${disk.ok ? "" : "Disk full: "}${space(disk.free_mb)} free`);
+    setIcon(this.disk.holder, disk.ok ? "disk" : "warning");
+    this.disk.element.dataset.mood = disk.ok ? "" : "bad";
+
+    const [symbol, words] = PICTURE[picture.state] ?? ["warning", picture.state];
+    write(this.picture.words, words);
+    setIcon(this.picture.holder, symbol);
+    this.picture.element.dataset.mood = picture.state === "live" ? "good" : "bad";
+    this.picture.element.title = picture.words;
+    show(this.demo, state.station.demo);
+  }
+}
+
+export function peerChip(peer) {
+  const [symbol, mood, words] = peer.answers === true ? ["check", "good", peer.name] : peer.answers === false ? ["cross", "bad", `${peer.name}: no answer`] : ["clock", "", `${peer.name}: not asked yet`];
+  return h("span.peer", { "data-mood": mood, "data-answers": String(peer.answers), title: `${peer.address}: ${peer.words}` }, icon(symbol), words);
+}

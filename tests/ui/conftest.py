@@ -1,0 +1,145 @@
+"""A desk, a server over it, and one headless Chromium per test process with a finger."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_desk import FakeDesk
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.actions.action_builder import ActionBuilder
+from selenium.webdriver.common.actions.pointer_input import PointerInput
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webelement import WebElement
+
+from appliance.ui import api, screens
+from appliance.ui.serve import Server
+
+SHOTS = Path(__file__).parents[2] / "test-results" / "screens"
+FLAGS = [
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--disable-dev-shm-usage",
+    "--lang=en-US",
+]
+
+
+@pytest.fixture
+def desk() -> Iterator[FakeDesk]:
+    """A station of lists."""
+    desk = FakeDesk()
+    yield desk
+    desk.close()
+
+
+@pytest.fixture
+def server(desk: FakeDesk) -> Iterator[Server]:
+    """The screen over that desk; `server.url` is where."""
+    app = api.build(desk)
+    screens.mount(app)
+    server = Server(app, "127.0.0.1", 0)
+    server.url = f"http://127.0.0.1:{server.start()}"
+    yield server
+    server.stop()
+
+
+class Screen:
+    """A browser window on the station, looked at and touched as a person would."""
+
+    def __init__(self, driver: webdriver.Chrome) -> None:
+        self.driver = driver
+
+    def open(self, url: str, width: int = 800, height: int = 480) -> None:
+        """Load the page in a window of that size with a touch panel."""
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        self.driver.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": True})
+        self.driver.get(url)
+
+    def all(self, testid: str) -> list[WebElement]:
+        """What is visible under that name."""
+        found = self.driver.find_elements(By.CSS_SELECTOR, f"[data-testid={json.dumps(testid)}]")
+        return [element for element in found if element.is_displayed()]
+
+    def find(self, testid: str) -> WebElement:
+        """The visible element of that name; waits for it."""
+        self.until(lambda: self.all(testid), f"{testid} is visible")
+        return self.all(testid)[0]
+
+    def text(self, testid: str) -> str:
+        """Its words."""
+        return str(self.find(testid).text)
+
+    def tap(self, testid: str, times: int = 1, pause: float = 0.2) -> None:
+        """One short touch, or several."""
+        finger = PointerInput("touch", "finger")
+        action = ActionBuilder(self.driver, mouse=finger, duration=0)
+        element = self.find(testid)
+        for index in range(times):
+            finger.create_pointer_move(duration=0, x=0, y=0, origin=element)
+            finger.create_pointer_down(button=0)
+            finger.create_pause(0.02)
+            finger.create_pointer_up(button=0)
+            if index + 1 < times:
+                finger.create_pause(pause)
+        action.perform()
+
+    def type(self, keys: str) -> None:
+        """Letters on the on-screen keyboard."""
+        for key in keys:
+            self.tap(f"key-{'space' if key == ' ' else key}")
+
+    def until(self, true: Callable[[], Any], claim: str, patience: float = 8.0) -> None:
+        """Wait until it is true."""
+        deadline = time.monotonic() + patience
+        while not true():
+            assert time.monotonic() < deadline, f"not within {patience} s: {claim}"
+            time.sleep(0.03)
+
+    def script(self, code: str, *arguments: Any) -> Any:
+        """The value of some JavaScript."""
+        return self.driver.execute_script(code, *arguments)
+
+    def shot(self, name: str) -> None:
+        """Keep a picture of the screen for people."""
+        SHOTS.mkdir(parents=True, exist_ok=True)
+        self.driver.save_screenshot(str(SHOTS / f"{name}.png"))
+
+    def complaints(self) -> list[str]:
+        """What the browser complained about: broken scripts, missing files, forbidden sources."""
+        return [entry["message"] for entry in self.driver.get_log("browser") if entry["level"] == "SEVERE"]
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    """One browser for this test process."""
+    options = webdriver.ChromeOptions()
+    options.binary_location = "/usr/bin/chromium"
+    for flag in [*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"]:
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=Service("/usr/bin/chromedriver"))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture
+def screen(chromium: webdriver.Chrome, server: Server) -> Iterator[Screen]:
+    """The page, loaded at 800x480; afterwards the browser must have nothing to complain about."""
+    screen = Screen(chromium)
+    chromium.get_log("browser")
+    screen.open(server.url)
+    screen.find("orders")
+    yield screen
+    # an answer that is an error is shown in words; the browser notes it as well, and may
+    left = [line for line in screen.complaints() if "/api/" not in line]
+    chromium.get("about:blank")
+    assert left == []
