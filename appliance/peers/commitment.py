@@ -202,17 +202,17 @@ class Commitments:
         self._complain(f"{report.modality}: cannot be told of the transaction {report.transaction_uid} at {address}")
 
     def _tell(self, report: Report, association: Association) -> bool:
-        """Send the N-EVENT-REPORT on an association that is open; False if no answer came."""
+        """Send the N-EVENT-REPORT on an association that is open; False if no answer came, or a failure."""
         context = _context_of(association)
         gate: Any = association._reactor_checkpoint
         if context is None or not isinstance(gate, Gate):
             return False
         with gate.held(_PATIENCE) as is_ours:
             status = self._converse(report, association, context) if is_ours else None
-        if status is None:
-            return False
-        if status != 0:
+        if status:
             self._complain(f"{report.modality}: answered the commitment report with status {status:04X}")
+        if status != 0:
+            return False
         with self._lock:
             self._reports[report.transaction_uid] = replace(report, told=True)
         return True

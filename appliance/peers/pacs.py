@@ -29,7 +29,6 @@ from appliance.peers.scp import Scp, break_off, hang_up
 from appliance.settings import Address
 
 COERCED = 0xB000
-DUPLICATE = 0x0111
 PENDING, CANCELLED = 0xFF00, 0xFE00
 # lossless JPEG of any predictor, extended JPEG and HTJ2K RPCL: not ours, but modalities send them
 _FOREIGN = ("1.2.840.10008.1.2.4.51", "1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.202")
@@ -42,7 +41,7 @@ class Pacs(Scp):
     Takes every storage SOP class in every transfer syntax of ours. `modalities` says where an AE title is called back
     for its commitment reports, `commit_manner` how they are told: on a `new` association, on the `same` one, or on
     the modality's `next`. The same object again is a success, counted in `again`; other content under a known SOP
-    Instance UID is refused (0111) and a complaint.
+    Instance UID is refused and a complaint.
     """
 
     kind = "pacs"
@@ -201,7 +200,7 @@ class Pacs(Scp):
             return OUT_OF_RESOURCES
         if kept is Kept.OTHER:
             self.complain(f"{caller}: {uid} came a second time with other content")
-            return DUPLICATE
+            return CANNOT_UNDERSTAND  # not 0111: a sender may take `duplicate` for `stored`
         return COERCED if self.faults.strikes("pacs-warn") else 0
 
     # query

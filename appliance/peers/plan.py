@@ -1,9 +1,10 @@
 """The words of `dicap hospital`: its options, and the plan that they make. Light, so that `--help` is quick."""
 
 import argparse
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from appliance.errors import SettingsError
 from appliance.peers.faults import Faults, table
@@ -58,46 +59,57 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def plan_from(arguments: argparse.Namespace) -> HospitalPlan:
-    """The plan of a command line; raises SettingsError with every mistake at once."""
-    mistakes = [f"--{name}: {words}" for name, words in _LATER.items() if getattr(arguments, name)]
-    ports = {"ris": RIS_PORT, "pacs": PACS_PORT}
-    chosen: dict[str, int | None] = {}
-    for name, default in ports.items():
-        text = getattr(arguments, name)
-        if text is not None and text != "none" and not (text.isascii() and text.isdigit() and int(text) < 65536):
-            mistakes.append(f"--{name}: {text!r} is not a port; a number up to 65535, 0 for any free one, or none")
-            continue
-        chosen[name] = default if text is None else None if text == "none" else int(text)
-    if chosen.get("ris") and chosen.get("ris") == chosen.get("pacs"):
+    """The plan of a command line; an option that the namespace does not have is at its default.
+
+    Raises SettingsError with every mistake at once.
+    """
+    mistakes = [f"--{name}: {words}" for name, words in _LATER.items() if getattr(arguments, name, None) is not None]
+    ports = {name: _port(arguments, name, default, mistakes) for name, default in (("ris", RIS_PORT), ("pacs", PACS_PORT))}
+    if ports["ris"] and ports["ris"] == ports["pacs"]:
         mistakes.append("--ris and --pacs cannot share a port")
     modalities = []
-    for text in arguments.modality:
+    for text in getattr(arguments, "modality", None) or ():
         try:
             modalities.append(Address.parse(text))
         except SettingsError as error:
             mistakes.append(f"--modality: {error}")
-    if arguments.commit not in ("new", "same", "next"):
-        mistakes.append(f"--commit: {arguments.commit!r} is none of new, same, next")
+    manner: Any = getattr(arguments, "commit", None) or "new"
+    if manner not in ("new", "same", "next"):
+        mistakes.append(f"--commit: {manner!r} is none of new, same, next")
     seed = 0
     try:
-        seed = int(arguments.seed)
+        seed = int(getattr(arguments, "seed", None) or 0)
     except ValueError:
         mistakes.append(f"--seed: {arguments.seed!r} is not a whole number")
+    faults = tuple(getattr(arguments, "fault", None) or ())
     try:
-        Faults.parse(arguments.fault)
+        Faults.parse(faults)
     except SettingsError as error:
         mistakes.append(f"--fault: {error}")
     if mistakes:
         raise SettingsError("the hospital cannot open:\n" + "\n".join(mistakes))
-    store = Path(arguments.store) if arguments.store else data_folder(getattr(arguments, "data", None)) / "hospital"
+    store, orders = getattr(arguments, "store", None), getattr(arguments, "orders", None)
     return HospitalPlan(
-        store=store,
-        ris_port=chosen["ris"],
-        pacs_port=chosen["pacs"],
-        orders=Path(arguments.orders) if arguments.orders else None,
+        store=Path(store) if store else data_folder(getattr(arguments, "data", None)) / "hospital",
+        ris_port=ports["ris"],
+        pacs_port=ports["pacs"],
+        orders=Path(orders) if orders else None,
         modalities=tuple(modalities) or _built_in_courier(),
         seed=seed,
-        faults=tuple(arguments.fault),
-        host=arguments.host,
-        commit_manner=arguments.commit,
+        faults=faults,
+        host=getattr(arguments, "host", None) or "127.0.0.1",
+        commit_manner=manner,
     )
+
+
+def _port(arguments: argparse.Namespace, name: str, default: int, mistakes: list[str]) -> int | None:
+    given = getattr(arguments, name, None)
+    if given is None:
+        return default
+    text = str(given)
+    if text == "none":
+        return None
+    if not re.fullmatch(r"[0-9]{1,5}", text) or int(text) > 65535:
+        mistakes.append(f"--{name}: {text!r} is not a port; a number up to 65535, 0 for any free one, or none")
+        return None
+    return int(text)

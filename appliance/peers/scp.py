@@ -17,6 +17,7 @@ from appliance.peers.faults import Faults
 
 MAX_PDU = 131072
 MAX_ASSOCIATIONS = 200
+_POLL = 0.05
 
 # result, source, diagnostic of an A-ASSOCIATE-RJ (PS3.8 9.3.4)
 _REJECTIONS = {"reject": (1, 1, 3), "busy": (2, 3, 2)}
@@ -98,6 +99,13 @@ def break_off(association: Association) -> None:
         with contextlib.suppress(OSError):
             wrapper.socket.sendall(b"\x07\x00\x00\x00\x00\x04\x00\x00\x00\x00")
     hang_up(association)
+
+
+class _Server(ThreadedAssociationServer):
+    """pynetdicom's server, which stops without delay (it looks around every _POLL seconds, not twice a second)."""
+
+    def service_actions(self) -> None:
+        """pynetdicom collects garbage here after every 60th look around, which would be too often now."""
 
 
 class Scp:
@@ -191,13 +199,15 @@ class Scp:
             entity.require_called_aet = True
             handlers = [(evt.EVT_CONN_OPEN, self._greet), (evt.EVT_REQUESTED, self._consider), *self.handlers()]
             try:
-                self._server = entity.start_server(
-                    (self.host, self.port), block=False, evt_handlers=handlers, contexts=self.contexts()
+                server = entity.make_server(
+                    (self.host, self.port), evt_handlers=handlers, contexts=self.contexts(), server_class=_Server
                 )
             except OSError as error:
                 raise self._taken(error) from error
-            assert self._server is not None
-            self.port = self._server.server_address[1]
+            entity._servers.append(server)  # where its shutdown looks for it
+            threading.Thread(target=server.serve_forever, args=(_POLL,), name=f"{self.ae_title} server", daemon=True).start()
+            self._server = server
+            self.port = server.server_address[1]
 
     def _taken(self, error: OSError) -> StateError:
         return StateError(
