@@ -75,6 +75,7 @@ def write(out: Path | BinaryIO, dataset: Dataset, syntax: Syntax, pixels: PixelW
 
 
 def _demand(dataset: Dataset, syntax: Syntax, pixels: PixelWriter) -> None:
+    """InputError unless the pixels are of the syntax's kind and the object has its identity."""
     fitting: dict[str, type] = {"native": Native, "frame": Frames, "video": Video}
     if not isinstance(pixels, (fitting[syntax.kind], Nothing)):
         raise InputError(f"{type(pixels).__name__} pixels cannot be written as {syntax.name}.")
@@ -86,6 +87,7 @@ def _demand(dataset: Dataset, syntax: Syntax, pixels: PixelWriter) -> None:
 
 
 def _meta(dataset: Dataset, syntax: Syntax, pixels: PixelWriter) -> bytes:
+    """The File Meta Information group with its length (PS3.10 7.1)."""
     twin = isinstance(pixels, Video) and pixels.fragmentable
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = dataset.SOPClassUID
@@ -140,6 +142,7 @@ def transcode(src: Path, dst: Path, syntax: Syntax) -> None:
 
 
 def _recode(stored: Stored, changed: Dataset, dst: Path, syntax: Syntax) -> None:
+    """Decode frame by frame; write native samples at once, compressed ones by way of a spill file beside `dst`."""
     before = pixel_module.facts_in(stored.dataset)
     facts = _facts_after(before, stored, syntax)
     pixel_module.put(changed, facts)
@@ -153,6 +156,7 @@ def _recode(stored: Stored, changed: Dataset, dst: Path, syntax: Syntax) -> None
 
 
 def _facts_after(before: PixelFacts, stored: Stored, syntax: Syntax) -> PixelFacts:
+    """What the Image Pixel module says after the change (PS3.5 8.2.1 note 6, 8.2.4 note 5): RGB, or as it was."""
     signed = bool(stored.dataset.get("PixelRepresentation", 0))
     if syntax.kind == "frame" and (signed or int(stored.dataset.HighBit) != before.bits_stored - 1):
         raise InputError(f"{stored.path.name} has signed or shifted samples, which dicap does not compress.")

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from pydicom.dataset import Dataset
+from pydicom.pixels.processing import convert_color_space
 
 from appliance.dicom import codecs, exact_jls
 from appliance.dicom.codecs import Pixels
@@ -144,6 +145,9 @@ def encode_many(frames: Iterable[Pixels], bits: int, syntax: Syntax, quality: in
     if codecs.needs_worker(syntax, bits):
         yield from _in_processes(frames, bits, syntax, quality)
         return
+    if syntax.kind == "native":
+        yield from (codecs.encode(frame, bits, syntax, quality) for frame in frames)
+        return
     several = iter(frames)
     first = list(islice(several, 2))
     if len(first) < 2:
@@ -156,6 +160,7 @@ def encode_many(frames: Iterable[Pixels], bits: int, syntax: Syntax, quality: in
 
 
 def _in_processes(frames: Iterable[Pixels], bits: int, syntax: Syntax, quality: int) -> Iterator[bytes]:
+    """Worker processes that live as long as this generator; each starts in about a fifth of a second."""
     near = codecs.near(bits, quality) if syntax.lossy else 0
 
     def submit(frame: Pixels) -> Future[bytes]:
@@ -179,6 +184,7 @@ def _in_processes(frames: Iterable[Pixels], bits: int, syntax: Syntax, quality: 
 
 
 def _in_order(frames: Iterable[Pixels], submit: Callable[[Pixels], Future[bytes]]) -> Iterator[bytes]:
+    """Hand frames over while fewer than two per core are under way; a generator that is closed forgets the rest."""
     waiting: deque[Future[bytes]] = deque()
     try:
         for frame in frames:
@@ -256,13 +262,11 @@ def samples(stored: Stored) -> Iterator[Pixels]:
 
 
 def _with_sign(pixels: Pixels, bits: int) -> Pixels:
+    """Two's complement of so many bits, as codecs without a notion of sign hand it out (PS3.5 8.1.1)."""
     top = 1 << (bits - 1)
     return np.asarray(((pixels.astype(np.int32) & ((1 << bits) - 1)) ^ top) - top)
 
 
 def _to_rgb(pixels: Pixels, facts: PixelFacts) -> Pixels:
-    if facts.photometric != "YBR_FULL":
-        return pixels
-    from pydicom.pixels.processing import convert_color_space
-
-    return convert_color_space(pixels, "YBR_FULL", "RGB")
+    """PS3.3 C.7.6.3.1.2; other colour models were turned into RGB by their codec."""
+    return convert_color_space(pixels, "YBR_FULL", "RGB") if facts.photometric == "YBR_FULL" else pixels

@@ -23,8 +23,9 @@ _UNDEFINED = 0xFFFFFFFF
 class Stored:
     """An object in a file, open for reading: a context manager.
 
-    `dataset` is all before Pixel Data, `syntax` and `uid` its transfer syntax. InputError if the file is not Part 10, or
-    is damaged. Nothing but the header is held in memory; a deflated file is first unfolded into a temporary one.
+    `dataset` is all before Pixel Data, `syntax` and `uid` its transfer syntax, `vr` that of Pixel Data (empty in implicit
+    VR) and `native_length` its bytes. InputError if the file is not Part 10, or is damaged. Nothing but the header is held
+    in memory; a deflated file is first unfolded into a temporary one.
     """
 
     path: Path
@@ -46,6 +47,7 @@ class Stored:
             raise
 
     def _open(self) -> None:
+        """Read the meta information and the data set; stay at the first byte of the value of Pixel Data."""
         read_preamble(self._file, force=False)
         self.meta = read_dataset(self._file, False, True, stop_when=_after_meta)
         self.uid = str(self.meta.get("TransferSyntaxUID", ""))

@@ -177,6 +177,7 @@ def by_stream(codec: str, profile: str, level: int, width: int, height: int, rat
 
 
 def _mpeg2(profile: str, level: int, width: int, height: int, rate: Fraction) -> Syntax:
+    """PS3.5 8.2.5 (any size up to the level's) and 8.2.6 (two sizes only, no MP@H-14)."""
     if profile != "Main":
         raise InputError(f"MPEG-2 video of profile {profile or 'unknown'} is not legal in DICOM; Main is.")
     nominal = next((whole for whole in (25, 30, 50, 60) if _is_rate(rate, whole)), 0)

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from pixel_samples import KINDS, LOSSLESS, LOSSY, a_picture, header, pairs, picture, psnr, write_frames
 from pydicom import dcmread
+from pydicom.dataset import FileMetaDataset
+from pydicom.encaps import encapsulate
 
 from appliance.dicom import codecs, exact_jls, pixels
 from appliance.dicom.encapsulate import Frames, Native, write
@@ -299,3 +301,33 @@ def test_the_ratio_is_that_of_the_bytes():
     assert pixels.ratio(facts, 921_600) == pytest.approx(10)
     with pytest.raises(InputError, match="empty"):
         pixels.ratio(facts, 0)
+
+
+def test_a_jpeg_marker_counts_before_a_wrong_photometric_interpretation(tmp_path):
+    sent, _ = a_picture("rgb8")
+    syntax = SYNTAXES["jpeg"]
+    dataset = header(pixels.facts_of_shape(sent.shape, 8, syntax))
+    dataset.PhotometricInterpretation = "RGB"  # but the stream is YCbCr, and its JFIF marker says so
+    write(tmp_path / "a.dcm", dataset, syntax, Frames([pixels.encode(sent, 8, syntax)]))
+    assert psnr(sent, next(pixels.decode(tmp_path / "a.dcm")), 8) > 35
+
+
+def test_white_and_black_stay_white_and_black_in_lossy_htj2k():
+    sent = np.zeros((64, 64, 3), np.uint8)
+    sent[:, ::3] = 255
+    syntax = SYNTAXES["htj2k-lossy"]
+    got = codecs.decode(pixels.encode(sent, 8, syntax, 60), syntax, sent.shape, sent.dtype, "YBR_ICT")
+    assert np.abs(got.astype(int) - sent).max() < 60, "a value beyond the range was wrapped, not clamped"
+
+
+def test_frames_in_several_fragments_without_a_table_are_put_together(tmp_path):
+    frames = [a_picture("gray8", seed=seed)[0] for seed in range(3)]
+    syntax = SYNTAXES["jls"]
+    streams = list(pixels.encode_many(frames, 8, syntax))
+    dataset = header(pixels.facts_of_shape(frames[0].shape, 8, syntax, 3))
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = syntax.uid
+    dataset.PixelData = encapsulate(streams, fragments_per_frame=2, has_bot=False)
+    dataset["PixelData"].VR = "OB"
+    dataset.save_as(tmp_path / "a.dcm", enforce_file_format=True)
+    assert np.array_equal(np.stack(list(pixels.decode(tmp_path / "a.dcm"))), np.stack(frames))
