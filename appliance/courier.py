@@ -5,8 +5,10 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
+from appliance.clinic.order import Order
 from appliance.dicom.procedure import Wanted
 from appliance.errors import ApplianceError
 from appliance.network import pacs, ris
@@ -49,14 +51,12 @@ class Courier:
         peers = self._settings.peers
         for name, peer in peers.items():
             if "store" in peer.roles:
-                self._round(f"store-{name}", lambda name=name, peer=peer: self._delivery.store(name, peer))
+                self._round(f"store-{name}", partial(self._delivery.store, name, peer))
                 promise = committer(peers, name)
                 if promise:
-                    self._round(
-                        f"commit-{name}", lambda name=name, promise=promise: self._delivery.commit(name, *promise)
-                    )
+                    self._round(f"commit-{name}", partial(self._delivery.commit, name, *promise))
             if "mpps" in peer.roles:
-                self._round(f"report-{name}", lambda name=name, peer=peer: self._delivery.report(name, peer))
+                self._round(f"report-{name}", partial(self._delivery.report, name, peer))
         self._round("worklist", self._look)
         self._round("errands", self._run_errands)
         self._round("settle", self._settle)
@@ -125,7 +125,8 @@ class Courier:
         last = max((at for at, _ in signs.values()), default=0.0)
         if not at_once and time.time() - last < self._settings.courier.worklist_every:
             return False
-        orders, words = [], []
+        orders: list[Order] = []
+        words: list[str] = []
         peers = self._settings.with_role("worklist")
         for name, peer in peers.items():
             try:

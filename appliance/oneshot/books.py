@@ -47,17 +47,18 @@ def wait(settings: Settings, root: Path, args: Namespace) -> dict[str, Any]:
     deadline = time.monotonic() + args.timeout if args.timeout else None
     with spool(settings, root) as place:
         while True:
-            debts, reports = owed(place)
-            waiting = [one for one in [*debts, *reports] if one.state != State.REFUSED]
-            refused = [one for one in [*debts, *reports] if one.state == State.REFUSED]
+            things = owed(place)
+            waiting = [one for one in things if one.state != State.REFUSED]
+            refused = [one for one in things if one.state == State.REFUSED]
             if not waiting and not refused:
                 return {"owed": 0}
-            words = "; ".join(sorted({one.words for one in [*debts, *reports] if one.words})) or "no peer was asked yet"
+            words = "; ".join(sorted({one.words for one in things if one.words})) or "no peer was asked yet"
             if not waiting:
                 advice = "Look at `dicap ledger`, mend it, then `dicap retry`."
                 raise ApplianceError(f"{len(refused)} refused: {words}", advice)
             if deadline is not None and time.monotonic() > deadline:
-                what = f"{len(debts)} objects and {len(reports)} reports are still owed"
+                objects = sum(isinstance(one, Debt) for one in things)
+                what = f"{objects} objects and {len(things) - objects} reports are still owed"
                 raise ApplianceError(f"{what}: {words}", "Everything stays in the spool. Does the courier run?")
             time.sleep(LOOK_EVERY)
 

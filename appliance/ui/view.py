@@ -23,7 +23,6 @@ ABANDON_FIRST = ("110514", "110500", "110505", "110501", "110513")
 def state_of(place: Place, session: Session, tap: Tap, demo: bool) -> dict[str, Any]:
     """Everything the screen shows."""
     station = place.settings.station
-    debts, reports = owed(place)
     free = place.shelf.free_mb()
     word, _, words = tap.state.partition(":")
     picture = tap.format
@@ -46,7 +45,7 @@ def state_of(place: Place, session: Session, tap: Tap, demo: bool) -> dict[str, 
         "worklist": _worklist(place),
         "exam": _open_exam(place, session),
         "exams": [_line(place, exam) for exam in _recent(place)],
-        "owed": _owed(debts, reports),
+        "owed": _owed(owed(place)),
         "peers": _peers(place),
         "disk": {"free_mb": free, "reserve_mb": station.reserve_mb, "ok": free >= station.reserve_mb},
         "reasons": [
@@ -145,7 +144,7 @@ def _kept(picture: Picture) -> dict[str, Any]:
 
 def _recent(place: Place) -> list[Exam]:
     midnight = datetime.now().replace(hour=0, minute=0, second=0, microsecond=0).timestamp()
-    unsettled = {debt.picture.exam_id for debt in owed(place)[0]}
+    unsettled = {one.picture.exam_id if isinstance(one, Debt) else one.exam.id for one in owed(place)}
     exams = [exam for exam in place.ledger.exams() if exam.state != ExamState.OPEN]
     return [exam for exam in exams if exam.started.timestamp() >= midnight or exam.id in unsettled][:SHOWN_EXAMS]
 
@@ -154,7 +153,8 @@ def _line(place: Place, exam: Exam) -> dict[str, Any]:
     debts = place.ledger.debts.deliveries("p.exam_id=?", exam.id)
     reports = place.ledger.debts.reports("r.exam_id=?", exam.id)
     line, done = exam_words(place, debts, reports)
-    trouble = next((one for one in [*debts, *reports] if one.state == State.REFUSED), None)
+    things: list[Debt | Report] = [*debts, *reports]
+    trouble = next((one for one in things if one.state == State.REFUSED), None)
     return {
         "id": exam.id,
         "patient": patient_words(exam.patient),
@@ -170,12 +170,13 @@ def _line(place: Place, exam: Exam) -> dict[str, Any]:
 
 def exam_words(place: Place, debts: list[Debt], reports: list[Report]) -> tuple[str, bool]:
     """How far an exam's objects and reports got, in words, and whether all is done."""
-    open_debts, open_reports = owed(place)
-    pending = {(debt.picture.id, debt.destination) for debt in open_debts}
+    things = owed(place)
+    pending = {(one.picture.id, one.destination) for one in things if isinstance(one, Debt)}
+    untold = {one.id for one in things if isinstance(one, Report)}
     total = len(debts)
     committed = sum(debt.state == State.COMMITTED for debt in debts)
     stored = sum(debt.state in (State.SENT, State.COMMITTED) for debt in debts)
-    told = not {report.id for report in reports} & {report.id for report in open_reports}
+    told = not untold & {report.id for report in reports}
     done = told and not any((debt.picture.id, debt.destination) in pending for debt in debts)
     if not debts:
         return ("no pictures" + (", reported" if told and reports else ""), done)
@@ -188,19 +189,20 @@ def exam_words(place: Place, debts: list[Debt], reports: list[Report]) -> tuple[
     return (words if told else words + "; the RIS is not told yet", done)
 
 
-def _owed(debts: list[Debt], reports: list[Report]) -> dict[str, Any]:
-    refused = sum(one.state == State.REFUSED for one in [*debts, *reports])
-    objects = len(debts)
+def _owed(things: list[Debt | Report]) -> dict[str, Any]:
+    refused = sum(one.state == State.REFUSED for one in things)
+    objects = sum(isinstance(one, Debt) for one in things)
+    reports = len(things) - objects
     parts = []
     if objects:
         parts.append(f"{objects} object{'s' * (objects != 1)} on the way")
     if reports:
-        parts.append(f"{len(reports)} report{'s' * (len(reports) != 1)} to the RIS")
+        parts.append(f"{reports} report{'s' * (reports != 1)} to the RIS")
     if refused:
         parts.append(f"{refused} refused: somebody must look")
     return {
         "objects": objects,
-        "reports": len(reports),
+        "reports": reports,
         "refused": refused,
         "words": ", ".join(parts) or "nothing owed: all pictures are safe in the archive",
     }

@@ -4,7 +4,7 @@ import hashlib
 import shutil
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from appliance.spool.ledger import Ending, Ledger
 from appliance.spool.shelf import Shelf
 from appliance.workflow.ingest import Document
 from capture.encode import jpeg
-from capture.frame import Clip, Still
+from capture.frame import Clip, Pixels, Still
 from capture.picture import decode_stream, read_frames
 
 Subject = Still | Clip | Document
@@ -63,6 +63,25 @@ class How:
     laterality: str = ""
     origin: str = "captured"
     fragmentable: bool = False
+
+
+@dataclass(frozen=True)
+class Made:
+    """An object about to be written: its kind and series' modality, who writes it, and how it looks when small.
+
+    `what` is still, clip, document or report; the rest as in Picture.
+    """
+
+    kind: str
+    modality: str
+    write: Callable[[Path, objects.Making], objects.Written]
+    look: Callable[[], Pixels | None]
+    captured: datetime
+    what: str = "still"
+    laterality: str = ""
+    origin: str = "captured"
+    seconds: float = 0.0
+    flaws: tuple[str, ...] = ()
 
 
 class Acquisition:
@@ -132,41 +151,63 @@ class Acquisition:
 
         Raises IllegalPair, CheckError (the object then lies in the attic), SpoolError, StateError.
         """
+        exam = self._place.ledger.exam(exam_id)
+        region = how.region or anatomy.find_region(exam, how.usual_region)
+        kind = self._kind(exam, subject, how, region)
+        still = isinstance(subject, Still)
+        return self.keep_made(
+            exam_id,
+            Made(
+                kind=kind,
+                modality="DOC" if kind == "document" else objects.modality_for(kind, exam.modality),
+                write=lambda out, making: self._write(out, replace(making, region=region), subject, how),
+                look=lambda: _first_picture(subject),
+                captured=self._place.now() if isinstance(subject, Document) else subject.captured,
+                what="still" if still else "clip" if isinstance(subject, Clip) else "document",
+                laterality=how.laterality,
+                origin=how.origin,
+                seconds=subject.seconds if isinstance(subject, Clip) else 0.0,
+                flaws=() if isinstance(subject, Document) else subject.flaws,
+            ),
+        )
+
+    def keep_made(self, exam_id: str, made: Made) -> Picture:
+        """The same for an object that somebody else knows how to write."""
         place = self._place
         exam = place.ledger.exam(exam_id)
         if exam.state != ExamState.OPEN:
             raise StateError(f"the exam {exam_id} has ended")
         uid = place.uids.new()
         picture_id = hashlib.sha256(uid.encode()).hexdigest()[:16]
-        region = how.region or anatomy.find_region(exam, how.usual_region)
-        kind = self._kind(exam, subject, how, region)
         with self._lock:
-            series = self._series(exam, kind)
+            series = self._series(exam, made.modality)
             number = self._next_number(exam, series)
         making = objects.Making(
             exam=exam,
             series=series,
             number=number,
-            kind=kind,
+            kind=made.kind,
             sop_instance_uid=uid,
             device=self._device,
-            region=region,
-            laterality=how.laterality,
+            laterality=made.laterality,
+            created=place.now(),
         )
         work = place.shelf.temporary()
         work.mkdir()
         try:
             out = work / f"{picture_id}.dcm"
-            written = self._write(out, making, subject, how)
-            self._demand_legal(out)
-            self._thumbnail(picture_id, subject)
+            written = made.write(out, making)
+            self._demand_legal(out, made.origin)
+            first = made.look()
+            if first is not None:
+                place.shelf.thumbnail(picture_id).write_bytes(jpeg(first, 80, THUMBNAIL_WIDTH))
             kept = place.shelf.keep(out, exam.id, out.name)
         finally:
             shutil.rmtree(work, ignore_errors=True)
         picture = Picture(
             id=picture_id,
             exam_id=exam.id,
-            kind={"Still": "still", "Clip": "clip"}.get(type(subject).__name__, "document"),
+            kind=made.what,
             series=series,
             number=number,
             sop_class_uid=written.sop_class_uid,
@@ -178,15 +219,14 @@ class Acquisition:
             rows=written.rows,
             columns=written.columns,
             frames=written.frames,
-            captured=place.now() if isinstance(subject, Document) else subject.captured,
-            seconds=subject.seconds if isinstance(subject, Clip) else 0.0,
-            origin=how.origin,
-            flaws=() if isinstance(subject, Document) else subject.flaws,
+            captured=made.captured,
+            seconds=made.seconds,
+            origin=made.origin,
+            flaws=made.flaws,
         )
-        return self.keep_written(picture)
+        return self._write_down(picture)
 
-    def keep_written(self, picture: Picture) -> Picture:
-        """Write down an object whose file is on the shelf already; raises StateError when the exam has ended."""
+    def _write_down(self, picture: Picture) -> Picture:
         at_once = self._place.settings.station.send == "at once"
         try:
             self._place.ledger.keep(picture, self._place.settings.with_role("store") if at_once else ())
@@ -247,11 +287,10 @@ class Acquisition:
         kind = objects.kind_for(exam.modality, subject)
         return "sc" if isinstance(subject, Clip) and kind.startswith("vl-") and region is None else kind
 
-    def _series(self, exam: Exam, kind: str) -> Series:
-        modality = "DOC" if kind == "document" else objects.modality_for(kind, exam.modality)
+    def _series(self, exam: Exam, modality: str) -> Series:
         order = exam.orders[0]
         words = order.step_description or order.procedure_description
-        number = 2 if kind == "document" else 1
+        number = 2 if modality == "DOC" else 1
         return self._place.ledger.series(exam.id, Series(self._place.uids.new(), number, modality, words[:64], words[:64]))
 
     def _next_number(self, exam: Exam, series: Series) -> int:
@@ -271,23 +310,19 @@ class Acquisition:
             return objects.write_clip(out, making, subject, syntax, how.quality, how.fragmentable)
         return objects.write_still(out, making, subject, syntax, how.quality)
 
-    def _demand_legal(self, out: Path) -> None:
+    def _demand_legal(self, out: Path, origin: str) -> None:
+        if origin in ("received", "faulty"):
+            return  # originals of others, and objects wrong on purpose, are exempt and marked so
         try:
             check.demand(out)
         except CheckError as error:
             aside = self._place.shelf.set_aside(out)
             raise CheckError(str(error), f"The picture is safe in {aside}. {CheckError.advice}") from error
 
-    def _thumbnail(self, picture_id: str, subject: Subject) -> None:
-        if isinstance(subject, Document):
-            return
-        if isinstance(subject, Clip):
-            picture = next(read_frames(subject))
-        elif subject.pixels is not None:
-            picture = subject.pixels
-        elif subject.stream is not None:
-            picture = decode_stream(subject.stream)
-        else:
-            return
-        self._place.shelf.thumbnail(picture_id).write_bytes(jpeg(picture, 80, THUMBNAIL_WIDTH))
 
+def _first_picture(subject: Subject) -> Pixels | None:
+    if isinstance(subject, Document):
+        return None
+    if isinstance(subject, Clip):
+        return next(read_frames(subject))
+    return subject.pixels if subject.pixels is not None or subject.stream is None else decode_stream(subject.stream)

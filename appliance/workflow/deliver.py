@@ -53,11 +53,7 @@ class Delivery:
         """Store what waits for one archive, one association per exam (PS3.4 B)."""
         due = self._debts.to_send(name, time.time())
         for _, group in groupby(due, key=lambda debt: debt.picture.exam_id):
-            debts = list(group)
-            if not self._burst(name, peer, debts):
-                rest = [debt for debt in self._debts.to_send(name, time.time()) if debt.attempts == 0]
-                self._debts.postpone(rest, self._trouble(PeerError(f"{name} is away"), 0))
-                break
+            self._burst(name, peer, list(group))
         return bool(due)
 
     def commit(self, name: str, committer: str, peer: Peer) -> bool:
@@ -70,9 +66,8 @@ class Delivery:
             references = [Reference(debt.picture.sop_class_uid, debt.picture.sop_instance_uid) for debt in batch]
             self._debts.asked(batch, uid)
             try:
-                answer = pacs.ask_commitment(
-                    self._caller(peer), peer.parsed(), uid, references, wait=courier.same_association
-                )
+                caller, wait = self._caller(peer), courier.same_association
+                answer = pacs.ask_commitment(caller, peer.parsed(), uid, references, wait, self.heard)
             except ApplianceError as error:
                 self._sign(committer, error)
                 pause = self._trouble(error, batch[0].attempts)
@@ -138,55 +133,51 @@ class Delivery:
             pictures = self._place.ledger.pictures(report.exam.id)
             ris.end_step(self._caller(peer), peer.parsed(), report.exam, pictures)
 
-    def _burst(self, name: str, peer: Peer, debts: Sequence[Debt]) -> bool:
-        """Send the objects of one exam; False when the peer is away."""
+    def _burst(self, name: str, peer: Peer, debts: Sequence[Debt]) -> None:
+        """Send the objects of one exam; each is written down as soon as its answer is there."""
         by_uid = {debt.picture.sop_instance_uid: debt for debt in debts}
         unsuited = []
-        away = False
-        for result in pacs.store(self._caller(peer), peer.parsed(), self._items(debts, peer)):
+        for result in pacs.store(self._caller(peer), peer.parsed(), self._items(debts)):
             debt = by_uid[result.item.sop_instance_uid]
             if isinstance(result.error, pacs.NeedsTranscoding):
                 unsuited.append((debt, result.error))
-                continue
-            away = self._note(name, debt, result.error, result.words) or away
+            else:
+                self._note(name, debt, result.error, result.words)
         for debt, error in unsuited:
-            away = self._send_otherwise(name, peer, debt, error) or away
-        return not away
+            self._send_otherwise(name, peer, debt, error)
 
-    def _note(self, name: str, debt: Debt, error: ApplianceError | None, words: str) -> bool:
-        """Write down how one object fared; True when the peer itself is the trouble."""
+    def _note(self, name: str, debt: Debt, error: ApplianceError | None, words: str) -> None:
+        """Write down how one object fared."""
         if error is None:
             self._debts.move(debt, State.SENT, Trouble(words, ""))
-            self._sign(name)
         elif error.retry:
             self._debts.postpone([debt], self._trouble(error, debt.attempts))
-            self._sign(name, error)
         else:
             self._debts.move(debt, State.REFUSED, Trouble(str(error), error.advice))
+        self._sign(name, error)
         self._place.tell(Event("object.moved", {"picture": debt.picture.id, "exam": debt.picture.exam_id}))
-        return error is not None and error.retry and not _refusal_of_one(error)
 
-    def _send_otherwise(self, name: str, peer: Peer, debt: Debt, refused: pacs.NeedsTranscoding) -> bool:
+    def _send_otherwise(self, name: str, peer: Peer, debt: Debt, refused: pacs.NeedsTranscoding) -> None:
         """The peer takes the SOP class, but not this syntax: decompress and send that."""
         picture = debt.picture
-        for word in UNCOMPRESSED:
-            syntax = syntaxes.by_name(word)
-            if syntax.uid not in refused.accepted:
-                continue
-            work = self._place.shelf.temporary(".dcm")
-            try:
-                encapsulate.transcode(self._place.shelf.path(picture.file), work, syntax)
-                item = pacs.Item(work, picture.sop_class_uid, picture.sop_instance_uid, syntax.uid)
-                for result in pacs.store(self._caller(peer), peer.parsed(), [item]):
-                    words = f"sent as {syntax.name}: the peer does not take its own syntax"
-                    return self._note(name, debt, result.error, words)
-            except ApplianceError as error:
-                return self._note(name, debt, error, "")
-            finally:
-                work.unlink(missing_ok=True)
-        return self._note(name, debt, refused, "")
+        word = next((one for one in UNCOMPRESSED if syntaxes.by_name(one).uid in refused.accepted), None)
+        if word is None:
+            self._note(name, debt, refused, "")
+            return
+        syntax = syntaxes.by_name(word)
+        work = self._place.shelf.temporary(".dcm")
+        try:
+            encapsulate.transcode(self._place.shelf.path(picture.file), work, syntax)
+            item = pacs.Item(work, picture.sop_class_uid, picture.sop_instance_uid, syntax.uid)
+            for result in pacs.store(self._caller(peer), peer.parsed(), [item]):
+                words = f"sent as {syntax.name}: the peer does not take its own syntax"
+                self._note(name, debt, result.error, words)
+        except ApplianceError as error:
+            self._note(name, debt, error, "")
+        finally:
+            work.unlink(missing_ok=True)
 
-    def _items(self, debts: Iterable[Debt], peer: Peer) -> Iterator[pacs.Item]:
+    def _items(self, debts: Iterable[Debt]) -> Iterator[pacs.Item]:
         for debt in debts:
             picture = debt.picture
             path: Path = self._place.shelf.path(picture.file)
@@ -241,17 +232,17 @@ def committer(peers: dict[str, Peer], name: str) -> tuple[str, Peer] | None:
     return others[0] if others else None
 
 
-def owed(place: Place) -> tuple[list[Debt], list[Report]]:
+def owed(place: Place) -> list[Debt | Report]:
     """What is not done yet, as `dicap wait` counts it.
 
     An object is done with a destination when it is committed; where nobody commits, or the policy asks only for
     storage, when it is sent.
     """
     peers = place.settings.peers
-    debts = []
+    things: list[Debt | Report] = []
     for debt in place.ledger.debts.deliveries("d.state<>'committed' AND p.released IS NULL"):
         peer = peers.get(debt.destination)
         enough = peer is not None and (peer.release == "stored" or committer(peers, debt.destination) is None)
         if not (debt.state == State.SENT and enough):
-            debts.append(debt)
-    return debts, place.ledger.debts.reports("r.state<>'done'")
+            things.append(debt)
+    return [*things, *place.ledger.debts.reports("r.state<>'done'")]

@@ -132,9 +132,9 @@ def test_an_abandoned_exam_under_the_wrong_entry_sends_no_picture(rig):
     assert [one["released"] for one in rig.dicap("ledger")["objects"]] == [False], "only by name: somebody must look"
 
 
-@pytest.mark.parametrize("manner", ["commit-same", "commit-new", "commit-next"])
+@pytest.mark.parametrize("manner", ["same", "new", "next"])
 def test_commitment_is_heard_in_each_of_its_manners(rig, manner):
-    rig.hospital("--fault", manner)
+    rig.hospital("--commit", manner)
     rig.start("courier")
     rig.dicap("still", "--source", "testcard:320x240@25", "--unscheduled", "--patient-id", "P1", "--patient-name", "Doe^J")
     rig.wait()
