@@ -92,7 +92,7 @@ def _outcome(place: Place, plan: scenario.Scenario, exams: list[Exam], seed: int
                 committed=sum(debt.state == State.COMMITTED for debt in debts),
                 reports=len(reports),
                 told=sum(one.state == State.DONE for one in reports),
-                trouble="; ".join(sorted({one.words for one in (*debts, *reports) if one.words})),
+                trouble="; ".join(sorted({*(one.words for one in debts), *(one.words for one in reports)} - {""})),
             )
         )
     return report.Outcome(plan.name, seed, seconds, digest.hexdigest(), tuple(lines))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from appliance.clinic.order import Reference
 from appliance.dicom import encapsulate, syntaxes
-from appliance.errors import ApplianceError, PeerError
+from appliance.errors import ApplianceError, PeerError, Rejected, Unreachable
 from appliance.events import Event
 from appliance.network import pacs, ris
 from appliance.network.association import Caller
@@ -52,8 +52,13 @@ class Delivery:
     def store(self, name: str, peer: Peer) -> bool:
         """Store what waits for one archive, one association per exam (PS3.4 B)."""
         due = self._debts.to_send(name, time.time())
+        away: ApplianceError | None = None
         for _, group in groupby(due, key=lambda debt: debt.picture.exam_id):
-            self._burst(name, peer, list(group))
+            debts = list(group)
+            if away:  # nobody is there: the other exams would only wait for the same
+                self._debts.postpone(debts, self._trouble(away, debts[0].attempts))
+            else:
+                away = self._burst(name, peer, debts)
         return bool(due)
 
     def commit(self, name: str, committer: str, peer: Peer) -> bool:
@@ -133,8 +138,12 @@ class Delivery:
             pictures = self._place.ledger.pictures(report.exam.id)
             ris.end_step(self._caller(peer), peer.parsed(), report.exam, pictures)
 
-    def _burst(self, name: str, peer: Peer, debts: Sequence[Debt]) -> None:
-        """Send the objects of one exam; each is written down as soon as its answer is there."""
+    def _burst(self, name: str, peer: Peer, debts: Sequence[Debt]) -> ApplianceError | None:
+        """Send the objects of one exam; each is written down as soon as its answer is there.
+
+        Returns why the peer could not be spoken to at all, else None.
+        """
+        away: ApplianceError | None = None
         by_uid = {debt.picture.sop_instance_uid: debt for debt in debts}
         unsuited = []
         for result in pacs.store(self._caller(peer), peer.parsed(), self._items(debts)):
@@ -143,8 +152,10 @@ class Delivery:
                 unsuited.append((debt, result.error))
             else:
                 self._note(name, debt, result.error, result.words)
+                away = result.error if isinstance(result.error, Unreachable | Rejected) else None
         for debt, error in unsuited:
             self._send_otherwise(name, peer, debt, error)
+        return away
 
     def _note(self, name: str, debt: Debt, error: ApplianceError | None, words: str) -> None:
         """Write down how one object fared."""
