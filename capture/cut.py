@@ -10,12 +10,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 import av
 import av.error
 import numpy as np
 from av.container import OutputContainer
 from av.packet import Packet
+from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
@@ -23,6 +25,12 @@ from capture.bitstream import count_from, length_prefixed, start_again, with_par
 from capture.footage import Facts, opened
 from capture.source import CaptureError
 from capture.survey import Entry, Survey, packets
+
+if TYPE_CHECKING:
+    from capture.survey import VideoPacket
+
+    Row: TypeAlias = Iterator[tuple[int, VideoPacket]]
+    Carried: TypeAlias = list[tuple[int, VideoPacket]]
 
 _MUXERS = {"mpeg": "vob", "mpegts": "mpegts", "mp4": "mp4", "matroska": "matroska"}
 _SUFFIXES = {"mpeg": ".mpg", "mpegts": ".ts", "mp4": ".mp4", "matroska": ".mkv"}
@@ -123,7 +131,7 @@ def copy(found: Survey, pieces: Sequence[Piece], home: str, scratch: Path) -> It
     facts = found.facts
     with opened(facts.path) as (container, stream):
         row = enumerate(packets(container, stream))
-        carried: list[tuple[int, Packet]] = []
+        carried: Carried = []
         for number, piece in enumerate(pieces):
             path = scratch / f"{facts.path.stem[:40]}-{number + 1:03d}{_SUFFIXES[home]}"
             try:
@@ -147,19 +155,18 @@ class _Writer:
         self._decoded = order - max(int((order - times).max()), 0)
         self._start = int(order[0])
         self._count, self._bytes = 0, 0
-        self._frame_times = (np.sort(np.concatenate((found.shown[kept][~found.halves[kept]], self._leading))) - self._start) * float(
-            found.base
-        )
+        frames = np.sort(np.concatenate((found.shown[kept][~found.halves[kept]], self._leading)))
+        self._frame_times = np.asarray((frames - self._start) * float(found.base), np.float64)
         earlier = [entry.packet for entry in found.entries if piece.begin <= entry.packet < piece.end]
         self._warm = earlier[-2:][0] if piece.again and earlier else piece.end
 
-    def run(self, row: Iterator[tuple[int, Packet]], carried: list[tuple[int, Packet]]) -> tuple[Copied, list[tuple[int, Packet]]]:
+    def run(self, row: Row, carried: Carried) -> tuple[Copied, Carried]:
         """Write the piece; gives back what was written, and the packets that were read but belong to the next one."""
         piece, found = self._piece, self._found
         small = sum(found.sizes[piece.begin : piece.end]) < _SMALL
         options = {"fflags": "+bitexact"} | ({"movflags": "+faststart"} if self._home == "mp4" and small else {})
         frames: list[av.VideoFrame] = []
-        following: list[tuple[int, Packet]] = []
+        following: Carried = []
         with av.open(str(self._path), "w", format=_MUXERS[self._home], options=options) as out:
             target = self._open(out)
             last = piece.end + piece.again if piece.again else piece.end - 1
@@ -183,7 +190,7 @@ class _Writer:
         target.time_base = self._found.base
         return target
 
-    def _put(self, out: OutputContainer, target: VideoStream, packet: Packet, shown: int) -> None:
+    def _put(self, out: OutputContainer, target: VideoStream, packet: VideoPacket, shown: int) -> None:
         self._bytes += packet.size
         packet.stream = target
         packet.time_base = self._found.base
@@ -193,7 +200,7 @@ class _Writer:
         self._count += 1
         out.mux(packet)
 
-    def _begun(self, number: int, packet: Packet) -> Packet:
+    def _begun(self, number: int, packet: VideoPacket) -> VideoPacket:
         """The packet, made able to stand first where it begins the piece."""
         piece = self._piece
         if number == piece.begin:
@@ -210,7 +217,7 @@ class _Writer:
             packet = _renewed(packet, count_from(data, piece.dropped)) if self._lowers else packet
         return packet
 
-    def _leading_frames(self, packet: Packet | None) -> list[av.VideoFrame]:
+    def _leading_frames(self, packet: VideoPacket | None) -> list[av.VideoFrame]:
         wanted = set(self._leading.tolist())
         try:
             return [frame for frame in self._source.codec_context.decode(packet) if frame.pts in wanted]
@@ -219,7 +226,7 @@ class _Writer:
 
     def _append(self, out: OutputContainer, target: VideoStream, frames: list[av.VideoFrame]) -> None:
         """The leading pictures, encoded again, at the end."""
-        frames.sort(key=lambda frame: frame.pts)
+        frames.sort(key=lambda frame: frame.pts or 0)
         if [frame.pts for frame in frames] != self._leading.tolist():
             raise CaptureError(f"{self._found.facts.path.name} is damaged where it must be cut.")
         facts = self._found.facts
@@ -230,9 +237,7 @@ class _Writer:
             self._put(out, target, packet, shown)
 
 
-def _chain(
-    carried: list[tuple[int, Packet]], row: Iterator[tuple[int, Packet]], last: int
-) -> Iterator[tuple[int, Packet]]:
+def _chain(carried: Carried, row: Row, last: int) -> Row:
     """The packets that were read before, then the row up to and with number `last`."""
     yield from carried
     if carried and carried[-1][0] >= last:
@@ -243,15 +248,16 @@ def _chain(
             return
 
 
-def _renewed(packet: Packet, data: bytes) -> Packet:
-    fresh = Packet(data)
+def _renewed(packet: VideoPacket, data: bytes) -> VideoPacket:
+    fresh = cast("VideoPacket", Packet(data))
     fresh.is_keyframe = packet.is_keyframe
     return fresh
 
 
-def _encode(frames: list[av.VideoFrame], facts: Facts, rate: Fraction) -> list[Packet]:
+def _encode(frames: list[av.VideoFrame], facts: Facts, rate: Fraction) -> list[VideoPacket]:
     """A few frames as a closed group of pictures of the same codec, nearly without loss, without B pictures."""
     coder = av.CodecContext.create(_ENCODERS[facts.codec], "w")
+    assert isinstance(coder, VideoCodecContext)
     first = frames[0]
     coder.width, coder.height, coder.pix_fmt = first.width, first.height, first.format.name
     coder.framerate, coder.time_base = rate, 1 / rate
@@ -263,10 +269,11 @@ def _encode(frames: list[av.VideoFrame], facts: Facts, rate: Fraction) -> list[P
         coder.options = {"flags": flags, "global_quality": "236", "level": str(facts.level or 8), "profile": "4"}
     elif facts.codec == "h264":
         scan = {"tff": ":tff=1", "bff": ":bff=1"}.get(facts.format.field_order, "")
-        coder.options = {"preset": "medium", "crf": "12", "profile": "high", "x264-params": "repeat-headers=1:8x8dct=1" + scan}
+        params = "repeat-headers=1:8x8dct=1" + scan
+        coder.options = {"preset": "medium", "crf": "12", "profile": "high", "x264-params": params}
     else:
         coder.options = {"preset": "fast", "crf": "12", "x265-params": "repeat-headers=1:log-level=none:bframes=0"}
-    coded: list[Packet] = []
+    coded: list[VideoPacket] = []
     for place, frame in enumerate(frames):
         frame.pict_type = 0
         frame.pts, frame.time_base = place, 1 / rate

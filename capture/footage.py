@@ -19,12 +19,13 @@ from capture.frame import Format
 from capture.source import BadPicture
 
 # FFmpeg finds "videos" in text and in single pictures too; these are the ones that are meant
-_CONTAINERS = frozenset(
-    "avi mpeg mpegts matroska webm mov mp4 asf flv ogg mxf dv m4v h264 hevc mpegvideo swf rm gxf nut".split()
-)
+_CONTAINERS = frozenset((
+    "avi", "mpeg", "mpegts", "matroska", "webm", "mov", "mp4", "asf", "flv", "ogg", "mxf", "dv", "m4v", "h264", "hevc",
+    "mpegvideo", "rm", "gxf", "nut",
+))  # fmt: skip
 _COVER = 0x400  # AV_DISPOSITION_ATTACHED_PIC
 _FIELDS = {2: "tff", 5: "tff", 3: "bff", 4: "bff"}  # AVFieldOrder, by the field that is shown first
-_FEW = 50  # packets within which the first picture must come
+_PATIENCE = 1000  # packets within which the first picture must come
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,8 @@ def look(path: Path) -> Facts:
             raise BadPicture(f"{path.name} holds a video, but its first pictures are damaged.")
         coder = stream.codec_context
         order = _FIELDS.get(int(coder.field_order), "tff" if first.interlaced_frame else "progressive")
-        rate = (mpeg2_rate(coder.extradata) if coder.name == "mpeg2video" else None) or stream.average_rate or stream.guessed_rate
+        rate = mpeg2_rate(coder.extradata) if coder.name == "mpeg2video" else None
+        rate = rate or stream.average_rate or stream.guessed_rate
         shape = Format(
             width=first.width,
             height=first.height,
@@ -124,16 +126,14 @@ def look(path: Path) -> Facts:
 def _first_picture(container: InputContainer, stream: VideoStream) -> av.VideoFrame | None:
     """The first frame that decodes; damaged packets before it are passed over."""
     coder = stream.codec_context
-    tried = 0
-    for packet in container.demux(stream):
-        tried += 1
+    for tried, packet in enumerate(container.demux(stream)):
         try:
             frames = coder.decode(packet if packet.size else None)
         except av.error.FFmpegError:
             frames = []
         if frames:
             return frames[0]
-        if not packet.size or tried > _FEW * 20:
+        if not packet.size or tried > _PATIENCE:
             break
     return None
 

@@ -32,7 +32,8 @@ class Header:
     @property
     def goes_as_it_is(self) -> bool:
         """Whether PS3.5 8.2.1 takes the stream unchanged as JPEG Baseline (Process 1)."""
-        return self.process == "baseline" and self.bits == 8 and self.colour in ("gray", "ycc") and self.subsampling != "other"
+        plain = self.colour in ("gray", "ycc") and self.subsampling != "other"
+        return self.process == "baseline" and self.bits == 8 and plain
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,14 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 import av
 import av.error
 import numpy as np
 from av.container import InputContainer
 from av.packet import Packet
+from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
@@ -25,9 +27,13 @@ from capture.bitstream import Reader, is_length_prefixed, reader_for
 from capture.footage import Facts, opened
 from capture.source import BadPicture
 
+if TYPE_CHECKING:
+    VideoPacket: TypeAlias = Packet[VideoStream]
+
 _MANY_ERRORS = 200
 _TAIL_BYTES = 24 << 20
-_COMMON = tuple(Fraction(*rate) for rate in ((25, 1), (30, 1), (30000, 1001), (24, 1), (24000, 1001), (50, 1), (60, 1), (60000, 1001)))
+_NTSC = Fraction(30000, 1001)
+_COMMON = (Fraction(25), Fraction(30), _NTSC, Fraction(24), _NTSC * 4 / 5, Fraction(50), Fraction(60), _NTSC * 2)
 _NO_TIMES = frozenset(("avi", "h264", "hevc", "m4v"))  # containers that do not say when a picture is shown
 
 
@@ -78,7 +84,9 @@ class Survey:
         return float((int(self.shown[packet]) - int(self.shown[self.first : self.end].min())) * self.base)
 
 
-def packets(container: InputContainer, stream: VideoStream, on_error: Callable[[str], None] | None = None) -> Iterator[Packet]:
+def packets(
+    container: InputContainer, stream: VideoStream, on_error: Callable[[str], None] | None = None
+) -> Iterator[VideoPacket]:
     """Every packet of the stream that holds anything; damaged places are passed over, as often as that leads further."""
     for _ in range(_MANY_ERRORS):
         try:
@@ -121,7 +129,8 @@ def survey(facts: Facts) -> Survey:
         raise BadPicture(f"{facts.path.name} holds no picture at which a decoder could begin.")
     found = Survey(
         facts, base, facts.format.rate, True, raw.marks[0][0], len(raw.sizes), [], raw.sizes,
-        np.zeros(0, np.int64), np.frombuffer(bytes(raw.halves), np.bool_), is_length_prefixed(facts.codec, extradata), raw.mixed,
+        np.zeros(0, np.int64), np.frombuffer(bytes(raw.halves), np.bool_), is_length_prefixed(facts.codec, extradata),
+        raw.mixed,
     )  # fmt: skip
     _find_damage(found, raw, extradata)
     _find_times(found, raw, reorders)
@@ -129,7 +138,7 @@ def survey(facts: Facts) -> Survey:
     return found
 
 
-def _note(raw: _Raw, packet: Packet, reader: Reader, codec: str) -> None:
+def _note(raw: _Raw, packet: VideoPacket, reader: Reader, codec: str) -> None:
     data = bytes(packet)
     look = reader.look(data)
     entry = look.entry
@@ -172,6 +181,7 @@ def _last_is_damaged(raw: _Raw, codec: str, extradata: bytes | None) -> bool:
     if len(raw.tail) < 1 or sum(map(len, raw.tail)) >= _TAIL_BYTES:
         return False
     coder = av.CodecContext.create(codec, "r")
+    assert isinstance(coder, VideoCodecContext)
     coder.extradata = extradata
     coder.options = {"err_detect": "explode"}
     coder.thread_count = 1
@@ -292,7 +302,7 @@ def _order_by_decoding(facts: Facts, count: int, reorders: bool) -> list[int]:
     return places
 
 
-def _numbers(coder: av.VideoCodecContext, packet: Packet | None) -> list[int]:
+def _numbers(coder: VideoCodecContext, packet: VideoPacket | None) -> list[int]:
     try:
         return [frame.pts for frame in coder.decode(packet) if frame.pts is not None]
     except av.error.FFmpegError:
