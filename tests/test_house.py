@@ -207,3 +207,22 @@ def test_scripts_can_be_run():
     plain = [path for path in scripts if path.is_file() and text_of(path).startswith("#!")]
     assert len(plain) >= 7
     assert [name_of(path) for path in plain if not path.stat().st_mode & 0o100] == []
+
+
+def test_every_package_that_is_installed_is_named_in_the_notice():
+    pins = text_of(ROOT / "constraints.txt").partition('# the extra "test"')[0]
+    notice = text_of(ROOT / "NOTICE")
+    missing = [
+        name for name in re.findall(r"^([\w.-]+)==", pins, re.M) if not re.search(rf"(?<![\w-]){name}(?![\w-])", notice)
+    ]
+    assert missing == []
+    # the two facts that bind whoever passes an installation on
+    assert "libx264" in notice
+    assert "LGPL-2.1" in notice
+
+
+def test_the_licence_is_the_whole_text():
+    text = text_of(ROOT / "LICENSE")
+    assert "Apache License" in text
+    assert "END OF TERMS AND CONDITIONS" in text
+    assert len(text.splitlines()) > 190
