@@ -124,7 +124,10 @@ def read_orders(dataset: Dataset) -> Read:
     """
     reading = Reading(dataset)
     patient = _patient(reading, dataset)
-    steps = list(reading.items(dataset, "ScheduledProcedureStepSequence"))
+    some = ("Modality", "ScheduledProcedureStepID", "ScheduledProcedureStepStartDate")
+    steps = [
+        step for step in reading.items(dataset, "ScheduledProcedureStepSequence") if any(keyword in step for keyword in some)
+    ]
     who = f"{patient.spoken_name}, {patient.id}"
     if not steps:
         reading.complaints.append("it has no Scheduled Procedure Step: date, modality and step ID are not known")

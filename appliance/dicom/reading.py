@@ -14,6 +14,8 @@ from appliance.clinic.order import Code, Reference
 _LATIN = frozenset({"", "ISO_IR 6", "ISO_IR 100", "ISO 2022 IR 6", "ISO 2022 IR 100"})
 _UNREADABLE = "\ufffd"
 _EARLIEST = date(1850, 1, 1)
+_ESCAPES = re.compile(r"\x1b[$(),\-./]{1,2}[0-~]")  # ISO 2022; pydicom leaves those of GB 2312 in the text
+_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f]")
 
 
 class Reading:
@@ -34,8 +36,9 @@ class Reading:
             self._complain(f"{keyword} cannot be read ({error}); left empty")
             return ""
         parts = value if isinstance(value, MultiValue | list) else [value]
-        words = [self._mended(str(part), bare, keyword).strip(" \0\r\n\t") for part in parts if part is not None]
-        return between.join(word for word in words if word)
+        words = [self._mended(str(part), bare, keyword) for part in parts if part is not None]
+        clean = [_CONTROL.sub(" ", _ESCAPES.sub("", word)).strip() for word in words]
+        return between.join(word for word in clean if word)
 
     def date(self, dataset: Dataset, keyword: str) -> str:
         """A date as YYYYMMDD; the old and the wrong ways of writing it are understood (1961.02.02, 1961-02-02)."""

@@ -83,9 +83,7 @@ class Association:
         log.info("%s: association open, %d of %d contexts taken", self.peer, took, len(self.contexts))
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if kind is None or issubclass(kind, ApplianceError | GeneratorExit):
             self.release()  # a no to one request is no reason to hang up rudely; after Broken this does nothing
         else:

@@ -115,4 +115,3 @@ def _dial(address: Address, timeout: float) -> socket.socket:
         what = f"there is no way to {address.host}" if far else f"cannot connect to {where}: {error.strerror or error}"
         advice, cause = "Check the cable and our own network address.", error
     raise Unreachable(f"{address}: {what}", f"Everything stays in the spool and is tried again. {advice}") from cause
-

@@ -70,9 +70,7 @@ def begin_step(caller: Caller, address: Address, exam: Exam) -> str:
         return _done(association, N_CREATE, answer)
 
 
-def end_step(
-    caller: Caller, address: Address, exam: Exam, pictures: Sequence[Picture], retrieve_ae: str = ""
-) -> str:
+def end_step(caller: Caller, address: Address, exam: Exam, pictures: Sequence[Picture], retrieve_ae: str = "") -> str:
     """Tell that the step is completed or discontinued (N-SET, PS3.4 F.7.2.2); returns what the RIS had to say.
 
     `retrieve_ae` is where the pictures can be got from. "May no longer be updated" (0110 with Error ID A710) is the

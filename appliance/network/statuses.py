@@ -116,6 +116,11 @@ def abortion(peer: str, pdu: bytes) -> Broken:
     source, reason = (*pdu[8:10], 0, 0)[:2]
     if source != 2:
         return Broken(f"{peer} broke the association off and gives no reason (A-ABORT)")
-    why = {1: "an unrecognised PDU", 2: "an unexpected PDU", 4: "an unrecognised parameter", 5: "an unexpected parameter",
-           6: "an invalid parameter"}.get(reason)
+    why = {
+        1: "an unrecognised PDU",
+        2: "an unexpected PDU",
+        4: "an unrecognised parameter",
+        5: "an unexpected parameter",
+        6: "an invalid parameter",
+    }.get(reason)
     return Broken(f"{peer} broke the association off" + (f": it complains of {why} (A-ABORT)" if why else " (A-ABORT)"))

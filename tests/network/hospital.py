@@ -79,7 +79,9 @@ def orthanc(folder: Path, port: int, listener_port: int) -> Iterator[Address]:
         yield address
 
 
-def picture(folder: Path, number: int = 1, side: int = 64, syntax: str = EXPLICIT, sop_class: str = SECONDARY_CAPTURE) -> pacs.Item:
+def picture(
+    folder: Path, number: int = 1, side: int = 64, syntax: str = EXPLICIT, sop_class: str = SECONDARY_CAPTURE
+) -> pacs.Item:
     """A Secondary Capture written with pydicom, as an Item; `number` makes its UIDs."""
     dataset = Dataset()
     dataset.SOPClassUID, dataset.SOPInstanceUID = sop_class, f"2.25.1000{number}"

@@ -3,6 +3,7 @@
 import socket
 import struct
 import time
+from itertools import pairwise
 
 import pytest
 from pydicom.dataset import Dataset
@@ -63,10 +64,37 @@ def test_128_contexts_are_numbered_oddly_and_129_are_refused_at_once() -> None:
         PATIENT.call(scripted.address, [*contexts, ("1.2.4", [EXPLICIT])])
 
 
-def test_nagle_is_off() -> None:
-    with peer(Talk.serve) as scripted, PATIENT.call(scripted.address, [(VERIFICATION, PLAIN)]) as association:
-        assert association._line is not None
-        assert association._line._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+class Recording(socket.socket):
+    """Writes down the options set on it and the reads, in their order."""
+
+    def setsockopt(self, level: int, option: int, value: int) -> None:
+        self.story.append(option)
+        super().setsockopt(level, option, value)
+
+    def recv(self, size: int) -> bytes:
+        self.story.append("recv")
+        return super().recv(size)
+
+
+def test_nagle_is_off_and_acknowledgements_are_not_delayed_before_any_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    dial = socket.create_connection
+    stories: list[list[object]] = []
+
+    def recorded(*words: object) -> Recording:
+        recording = Recording(fileno=dial(*words).detach())
+        recording.story = [len(stories)]
+        stories.append(recording.story)
+        return recording
+
+    monkeypatch.setattr(socket, "create_connection", recorded)
+    with peer(Talk.serve) as scripted:
+        converse(PATIENT, scripted.address)
+    (story,) = stories
+    assert story[1] == socket.TCP_NODELAY
+    assert story.count("recv") >= 3
+    quick = getattr(socket, "TCP_QUICKACK", None)
+    if quick is not None:  # Linux
+        assert all(before == quick for before, now in pairwise(story) if now == "recv")
 
 
 def test_ipv6_is_spoken_where_it_exists() -> None:
@@ -140,7 +168,10 @@ RESPONSE = bytes.fromhex("00000001020000003080 000020010200000001000000000802000
         (pdata(9, 3, RESPONSE), "presentation context 9, which was not agreed"),
         (pdata(1, 3, RESPONSE, 999), "longer than its PDU"),
         (pdata(1, 2, RESPONSE), "a data set without a command"),
-        (pdata(1, 3, RESPONSE.replace(b"\x20\x01\x02\0\0\0\1", b"\x20\x01\x02\0\0\0\7")), "to message 7, but was asked 0030 in message 1"),
+        (
+            pdata(1, 3, RESPONSE.replace(b"\x20\x01\x02\0\0\0\1", b"\x20\x01\x02\0\0\0\7")),
+            "to message 7, but was asked 0030 in message 1",
+        ),
         (pdata(1, 3, RESPONSE.replace(b"\x30\x80", b"\x01\x80")), "answered 8001"),
         (pdata(1, 3, RESPONSE[:-10]), "answered without a status"),
         (b"\x04\x00\x00\x00\x00\x03\0\0\0", "ends within a header"),
@@ -218,12 +249,12 @@ def test_a_dripping_peer_does_not_stretch_the_timeout() -> None:
 
 def test_a_peer_that_hangs_up_is_noticed_at_each_stage() -> None:
     for script in (lambda talk: None, Talk.pdu, Talk.accept):
-        with peer(script) as scripted, pytest.raises(Broken, match="hung up|was lost"):
+        with peer(script) as scripted, pytest.raises(Broken, match=r"hung up|was lost"):
             converse(PATIENT, scripted.address)
 
 
 def test_nobody_there_is_unreachable_in_words(free_port) -> None:
-    with pytest.raises(Unreachable, match="nobody listens at 127.0.0.1 port") as caught:
+    with pytest.raises(Unreachable, match=r"nobody listens at 127\.0\.0\.1 port") as caught:
         converse(QUICK, Address(ae_title="PEER", host="127.0.0.1", port=free_port()))
     assert caught.value.retry
     assert "stays in the spool" in caught.value.advice
@@ -374,7 +405,9 @@ def test_an_acceptance_in_a_syntax_nobody_proposed_is_none() -> None:
         assert association.accepted(VERIFICATION) == []
 
 
-@pytest.mark.parametrize(("maximum", "largest"), [(0, 131072), (131072, 131072), (1 << 30, 131072), (16384, 16384), (4097, 4096)])
+@pytest.mark.parametrize(
+    ("maximum", "largest"), [(0, 131072), (131072, 131072), (1 << 30, 131072), (16384, 16384), (4097, 4096)]
+)
 def test_no_pdu_is_longer_than_the_peer_takes_or_than_128_kib(maximum: int, largest: int) -> None:
     received: list[bytes] = []
 

@@ -79,7 +79,9 @@ def test_every_element_is_written_as_pydicom_reads_it() -> None:
     assert commands.decode(data) == values
 
 
-@pytest.mark.parametrize("data", [b"\0\0\0\1\2", b"\x08\0\x05\0\2\0\0\0ab", b"\0\0\0\1\xff\xff\0\0ab", b"GET / HTTP/1.1\r\n"])
+@pytest.mark.parametrize(
+    "data", [b"\0\0\0\1\2", b"\x08\0\x05\0\2\0\0\0ab", b"\0\0\0\1\xff\xff\0\0ab", b"GET / HTTP/1.1\r\n"]
+)
 def test_garbage_is_no_command(data: bytes) -> None:
     with pytest.raises(ValueError, match="command set"):
         commands.decode(data)

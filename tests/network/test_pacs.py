@@ -121,8 +121,12 @@ def breaking_on(uid: str, how: Callable[[Talk], None]) -> Callable[[Talk], None]
     return script
 
 
-@pytest.mark.parametrize("how", [lambda talk: talk.say(ABORT), lambda talk: None, lambda talk: talk.say(b"oops, a stack trace")])
-def test_an_object_the_archive_breaks_on_is_tried_later_and_the_rest_goes_on(tmp_path: Path, how: Callable[[Talk], None]) -> None:
+@pytest.mark.parametrize(
+    "how", [lambda talk: talk.say(ABORT), lambda talk: None, lambda talk: talk.say(b"oops, a stack trace")]
+)
+def test_an_object_the_archive_breaks_on_is_tried_later_and_the_rest_goes_on(
+    tmp_path: Path, how: Callable[[Talk], None]
+) -> None:
     items = [picture(tmp_path, number) for number in range(1, 5)]
     with peer(breaking_on(items[1].sop_instance_uid, how)) as scripted:
         results = list(pacs.store(CALLER, scripted.address, items))
@@ -198,7 +202,10 @@ def test_another_syntax_than_its_own_needs_transcoding_and_says_which(tmp_path: 
     plain = picture(tmp_path, 2)
     with peer(taking(EXPLICIT, IMPLICIT)) as scripted:
         needs, stored = pacs.store(CALLER, scripted.address, [item, plain])
-        contexts = [(str(one.abstract_syntax), [str(s) for s in one.transfer_syntax]) for one in scripted.talks[0].rq.presentation_context]
+        contexts = [
+            (str(one.abstract_syntax), [str(s) for s in one.transfer_syntax])
+            for one in scripted.talks[0].rq.presentation_context
+        ]
         assert len(scripted.talks[0].requests) == 1
     assert isinstance(needs.error, NeedsTranscoding)
     assert set(needs.error.accepted) == {EXPLICIT, IMPLICIT}
@@ -270,7 +277,9 @@ def test_a_spoilt_file_is_told_and_stops_no_other(tmp_path: Path, spoil: Callabl
 def test_a_file_in_another_syntax_than_said_is_not_sent(tmp_path: Path) -> None:
     item = picture(tmp_path)
     with peer(Talk.serve) as scripted:
-        (result,) = pacs.store(CALLER, scripted.address, [Item(item.path, item.sop_class_uid, item.sop_instance_uid, IMPLICIT)])
+        (result,) = pacs.store(
+            CALLER, scripted.address, [Item(item.path, item.sop_class_uid, item.sop_instance_uid, IMPLICIT)]
+        )
         assert scripted.talks[0].requests == []
     assert isinstance(result.error, InputError)
 
