@@ -31,7 +31,7 @@ from appliance.dicom.menu import (
 )
 from appliance.dicom.modules import Device
 from appliance.dicom.pixels import PixelFacts
-from appliance.dicom.syntaxes import SYNTAXES, Syntax, by_name, by_stream
+from appliance.dicom.syntaxes import METHODS, SYNTAXES, Syntax, by_name, by_stream
 from appliance.errors import IllegalPair, InputError, SettingsError
 from capture.frame import Clip, Loss, Pixels, Still
 
@@ -206,7 +206,8 @@ def _write_video(out: Path, making: Making, uid: str, clip: Clip, syntax: Syntax
 def _write_frames(out: Path, making: Making, uid: str, clip: Clip, syntax: Syntax, quality: int) -> Written:
     facts = pixels.pixel_facts(clip, syntax)
     losses = clip.losses
-    if clip.codec != "raw":
+    # an imported clip may be of any codec; for most there is no word of (0028,2114), and some lose nothing
+    if clip.codec in METHODS:
         video = pixels.facts_of_shape((facts.rows, facts.columns, 3), 8, SYNTAXES["explicit"], clip.frames)
         losses = _with(losses, clip.codec, pixels.ratio(video, clip.path.stat().st_size))
     frames = _frames(clip, facts)
