@@ -226,3 +226,20 @@ def test_the_licence_is_the_whole_text():
     assert "Apache License" in text
     assert "END OF TERMS AND CONDITIONS" in text
     assert len(text.splitlines()) > 190
+
+
+def test_every_link_in_a_page_leads_somewhere():
+    pages = [path for path in tracked() if path.suffix == ".md"]
+    assert len(pages) >= 6
+    broken = []
+    for page in pages:
+        for target in re.findall(r"\]\(([^)\s]+)\)", text_of(page)):
+            if not re.match(r"https?:|#", target) and not (page.parent / target.partition("#")[0]).exists():
+                broken.append(f"{name_of(page)}: {target}")
+    assert broken == []
+
+
+def test_the_architecture_page_names_every_room():
+    page = text_of(ROOT / "docs" / "architecture.md")
+    rooms = {path.stem for path in (ROOT / "appliance").iterdir() if (path / "__init__.py").exists() or path.suffix == ".py"}
+    assert {room for room in rooms if f"`{room}`" not in page} - {"__init__"} == set()
