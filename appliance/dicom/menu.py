@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from appliance.dicom.pixels import raw_bits
-from appliance.dicom.syntaxes import SYNTAXES, Syntax
-from appliance.errors import IllegalPair, SettingsError
+from appliance.dicom.syntaxes import METHODS, SYNTAXES, Syntax, by_stream
+from appliance.errors import IllegalPair, InputError, SettingsError
 from capture.frame import Clip, Still
 
 Subject = Still | Clip | Literal["document"]
@@ -100,6 +100,42 @@ def bits_of(subject: Subject) -> int:
     return raw_bits(subject.format.pixels)
 
 
+def is_coded(clip: Clip) -> bool:
+    """Whether the clip is a video stream that DICOM has a syntax for; others are taken frame by frame."""
+    return clip.codec in METHODS
+
+
+def syntax_of(clip: Clip, asked: Syntax | None = None) -> Syntax:
+    """The syntax under which a coded clip's stream is legal as it is: the asked one where that is, too.
+
+    InputError says why there is none.
+    """
+    layout = clip.format
+    found = by_stream(clip.codec, clip.profile, clip.level, layout.width, layout.height, layout.rate)
+    if asked is not None and found.name == "h264" and asked.name in ("h264-42", "h264-bd"):
+        return asked
+    return found
+
+
+def demand_pair(kind: str, syntax: Syntax, what: Literal["still", "clip", "document"]) -> None:
+    """Before anything is captured: raise IllegalPair where no still, clip or document could make this pair (PS3.4 B.5)."""
+    document = what == "document" or kind == "document"
+    wrong = (kind == "document") != (what == "document") or (document and syntax.kind != "native")
+    if not wrong and not (what == "still" and syntax.kind == "video"):
+        find_kind(kind)
+        return
+    legal = [
+        f"{word} as {', '.join(one.name for one in SYNTAXES.values() if _may(one, what))}"
+        for word in KINDS
+        if (word == "document") == (what == "document")
+    ]
+    raise IllegalPair(f"A {what} cannot become {find_kind(kind).word} as {syntax.name}.", f"Legal: {'; '.join(legal)}.")
+
+
+def _may(syntax: Syntax, what: str) -> bool:
+    return syntax.kind == "native" or (what != "document" and (syntax.kind == "frame" or what == "clip"))
+
+
 def legal_syntaxes(kind: str, subject: Subject) -> list[str]:
     """The `--syntax` words that this kind of object may carry for this subject."""
     return [word for word, syntax in SYNTAXES.items() if not _objection(find_kind(kind), subject, syntax)]
@@ -146,10 +182,18 @@ def _clip_objection(kind: Kind, clip: Clip, syntax: Syntax) -> str:
     if syntax.kind == "video":
         if syntax.max_bits > 8:
             return f"{kind.word} clips hold 8 bits per sample, {syntax.name} has {syntax.max_bits}"
-        if clip.codec == "raw":
+        if not is_coded(clip):
             return "the clip was kept as single frames, not as video; record it with that codec"
         if clip.codec != syntax.codec:
             return f"the clip is {clip.codec} video"
+        try:
+            right = syntax_of(clip, syntax)
+        except InputError as error:
+            return str(error).removesuffix(".")
+        if right is not syntax:
+            return f"this stream is legal as {right.name}"
+        if clip.container not in syntax.containers:
+            return f"DICOM allows {', '.join(syntax.containers)} around it, not {clip.container or 'none'}"
         if syntax.square_pixels and clip.format.aspect != 1:
             return "that syntax allows square pixels only"
     elif kind.word == "sc" and bits_of(clip) > 8 and not clip.format.pixels.startswith("gray"):

@@ -196,6 +196,12 @@ def general_study(dataset: Dataset, exam: Exam, zone: tzinfo | None) -> None:
     put(dataset, "ReferencedStudySequence", named or None)
 
 
+def protocol_name(exam: Exam, series: Series) -> str:
+    """Protocol Name: the same words in the objects and in the performed step, where it is of type 1 (PS3.4 F.7.2)."""
+    steps = dict.fromkeys(order.step_description for order in exam.orders if order.step_description)
+    return series.protocol or series.description or " / ".join(steps) or series.modality
+
+
 def general_series(dataset: Dataset, exam: Exam, series: Series, zone: tzinfo | None) -> None:
     """General Series (PS3.3 C.7.3.1) with its request attributes and performed step; documents bear the same (C.24.1).
 
@@ -206,7 +212,7 @@ def general_series(dataset: Dataset, exam: Exam, series: Series, zone: tzinfo | 
     dataset.SeriesNumber = series.number
     put_moment(dataset, "Series", exam.started, zone)
     put(dataset, "SeriesDescription", series.description)
-    put(dataset, "ProtocolName", series.protocol)
+    put(dataset, "ProtocolName", protocol_name(exam, series))
     put(dataset, "PerformingPhysicianName", _agreed(order.performing_physician for order in exam.orders))
     put(dataset, "OperatorsName", exam.operator)
     put(dataset, "PerformedProcedureStepID", exam.step_id)

@@ -23,20 +23,24 @@ from appliance.dicom.menu import (
     VL,
     Kind,
     Subject,
+    demand_pair,
     find_kind,
+    is_coded,
     kind_for,
     legal_syntaxes,
     modality_for,
     sop_class,
+    syntax_of,
 )
 from appliance.dicom.modules import Device
 from appliance.dicom.pixels import PixelFacts
-from appliance.dicom.syntaxes import METHODS, SYNTAXES, Syntax, by_name, by_stream
+from appliance.dicom.syntaxes import SYNTAXES, Syntax, by_name
 from appliance.errors import IllegalPair, InputError, SettingsError
 from capture.frame import Clip, Loss, Pixels, Still
+from capture.picture import read_frames
 
 __all__ = [
-    "KINDS", "Device", "Kind", "Making", "Subject", "Written", "auto_syntax", "kind_for", "legal_syntaxes",
+    "KINDS", "Device", "Kind", "Making", "Subject", "Written", "auto_syntax", "demand_pair", "kind_for", "legal_syntaxes",
     "modality_for", "sop_class", "write_clip", "write_document", "write_still",
 ]  # fmt: skip
 
@@ -85,30 +89,23 @@ class Written:
 def auto_syntax(subject: Subject, setting: str) -> Syntax:
     """The syntax that a `--syntax` word means for this subject.
 
-    `auto`: a stream goes in as it is, other stills and raw clips become JPEG-LS, a document explicit. The word of any
-    syntax of a coded clip's own codec means the one under which the stream is legal (`mpeg2` may become `mpeg2-hd`).
+    `auto`: a stream goes in as it is, other stills and clips of single frames become JPEG-LS, a document explicit. The
+    word of any syntax of a coded clip's own codec means the one under which the stream is legal (`mpeg2` may become
+    `mpeg2-hd`).
     Raises SettingsError for an unknown word, InputError where the coded clip is legal in no syntax.
     """
     if setting != "auto":
         syntax = by_name(setting)
         if isinstance(subject, Clip) and syntax.kind == "video" and syntax.codec == subject.codec:
-            return _of_stream(subject, syntax)
+            return syntax_of(subject, syntax)
         return syntax
     if subject == "document":
         return SYNTAXES["explicit"]
     if isinstance(subject, Clip):
-        return SYNTAXES["jls"] if subject.codec == "raw" else _of_stream(subject)
+        return syntax_of(subject) if is_coded(subject) else SYNTAXES["jls"]
     if subject.pixels is None and subject.stream is not None:
         return _of_still_stream(subject)
     return SYNTAXES["jls"]
-
-
-def _of_stream(clip: Clip, asked: Syntax | None = None) -> Syntax:
-    """The video syntax of a coded clip; the asked one where the stream is legal under it too."""
-    layout = clip.format
-    found = by_stream(clip.codec, clip.profile, clip.level, layout.width, layout.height, layout.rate)
-    wider = asked is not None and (found.name, asked.name) in (("h264", "h264-42"), ("h264", "h264-bd"))
-    return asked if asked is not None and wider else found
 
 
 def _of_still_stream(still: Still) -> Syntax:
@@ -121,15 +118,16 @@ def _of_still_stream(still: Still) -> Syntax:
 def write_still(out: Path, making: Making, still: Still, syntax: Syntax, quality: int = 90) -> Written:
     """Write one picture as an object in Part 10 form at `out`.
 
-    A stream of that very syntax goes in byte for byte, any other is decoded first. `quality` (1 to 100) is for lossy
-    syntaxes. Raises IllegalPair, SettingsError (something the IOD demands is missing), InputError.
+    A stream of that very syntax goes in byte for byte, any other is decoded first; so is one of RGB samples that is to
+    become a `vl-*` object (C.8.12.1.1.1 wants the codec's colour transform). `quality` (1 to 100) is for lossy syntaxes.
+    Raises IllegalPair, SettingsError (something the IOD demands is missing), InputError.
     """
     uid = sop_class(making.kind, still, syntax)
     _demand_modality(making)
     losses, stream = still.losses, still.stream if still.pixels is None else None
     if stream is not None and stream.lossy:
         losses = _with(losses, stream.codec, _native_bytes(still) / max(1, len(stream.data)))
-    if stream is None or syntax is not _of_still_stream(still):
+    if stream is None or syntax is not _of_still_stream(still) or (uid in VL and stream.color == "rgb"):
         still = _as_pixels(still)
     facts = pixels.pixel_facts(still, syntax)
     seen = _seen(making, still)
@@ -186,16 +184,12 @@ def write_clip(
 
 
 def _write_video(out: Path, making: Making, uid: str, clip: Clip, syntax: Syntax, fragmentable: bool) -> Written:
-    right = _of_stream(clip, syntax)
-    if right is not syntax:
-        raise IllegalPair(f"This {clip.codec} stream is not legal as {syntax.name}.", f"It is legal as {right.name}.")
-    if clip.container not in syntax.containers:
-        raise InputError(f"DICOM allows {', '.join(syntax.containers)} around {clip.codec} video, not {clip.container}.")
     facts = pixels.pixel_facts(clip, syntax)
     seen = replace(_seen(making, clip), aspect=clip.format.aspect)
     losses = _with(clip.losses, clip.codec, pixels.ratio(facts, clip.path.stat().st_size))
-    # the stream itself plays at its constant rate, whatever frames were missed: times are for single frames only
-    motion = Motion(clip.frames, clip.format.rate, (), clip.has_sound, clip.markers)
+    # PS3.5 8.2.5 and 8.2.6 know MPEG-2 at a few constant frame times only
+    times = clip.times if syntax.codec != "mpeg2video" else ()
+    motion = Motion(clip.frames, clip.format.rate, times, clip.has_sound, clip.markers)
     dataset = _image(making, uid, replace(seen, losses=losses), facts, motion)
     body = encapsulate.Video(clip.path, fragmentable)
     encapsulate.write(out, dataset, syntax, body)
@@ -207,7 +201,7 @@ def _write_frames(out: Path, making: Making, uid: str, clip: Clip, syntax: Synta
     facts = pixels.pixel_facts(clip, syntax)
     losses = clip.losses
     # an imported clip may be of any codec; for most there is no word of (0028,2114), and some lose nothing
-    if clip.codec in METHODS:
+    if is_coded(clip):
         video = pixels.facts_of_shape((facts.rows, facts.columns, 3), 8, SYNTAXES["explicit"], clip.frames)
         losses = _with(losses, clip.codec, pixels.ratio(video, clip.path.stat().st_size))
     frames = _frames(clip, facts)
@@ -234,8 +228,6 @@ def _write_frames(out: Path, making: Making, uid: str, clip: Clip, syntax: Synta
 
 
 def _frames(clip: Clip, facts: PixelFacts) -> Iterator[Pixels]:
-    from capture.picture import read_frames
-
     shape = (facts.rows, facts.columns) if facts.samples == 1 else (facts.rows, facts.columns, 3)
     for frame in read_frames(clip):
         if frame.shape != shape:
