@@ -98,7 +98,8 @@ class Exam:
 class Picture:
     """One kept object: a still, a clip, a document or a report, lying on the shelf under `file`.
 
-    `captured` carries its time zone; `size` is in bytes; `seconds` is how long it plays; `number` is the Instance Number within the series.
+    `captured` carries its time zone; `size` is in bytes; `seconds` is how long it plays; `number` is the Instance Number
+    within the series.
     `origin` is `captured`, `imported`, `received` (exempt from our check) or `faulty` (wrong on purpose, simulated).
     """
 

@@ -97,7 +97,8 @@ class Debts:
 
     def to_send(self, destination: str, now: float) -> list[Debt]:
         """What waits for this destination and is due."""
-        return self.deliveries("d.destination=? AND d.state=? AND d.due<=? AND p.released IS NULL", destination, State.WAITING, now)
+        condition = "d.destination=? AND d.state=? AND d.due<=? AND p.released IS NULL"
+        return self.deliveries(condition, destination, State.WAITING, now)
 
     def to_commit(self, destinations: Sequence[str], now: float, patience: float) -> list[Debt]:
         """What was sent and is not promised yet: never asked for, or asked so long ago that it is asked again."""

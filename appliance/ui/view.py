@@ -4,8 +4,6 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
-from capture.tap import Tap
-
 from appliance.clinic.exam import REASONS, Exam, ExamState, Picture
 from appliance.clinic.order import Order
 from appliance.clinic.patient import Patient
@@ -13,6 +11,7 @@ from appliance.spool.debts import Debt, Report, State
 from appliance.workflow.acquire import Place
 from appliance.workflow.deliver import owed
 from appliance.workflow.session import Session
+from capture.tap import Tap
 
 PREGNANCY = {"1": "not pregnant", "2": "possibly pregnant", "3": "PREGNANT", "4": "pregnancy unknown"}
 STALE = 30.0  # seconds without a sign of life after which the courier counts as stopped
@@ -24,7 +23,7 @@ def state_of(place: Place, session: Session, tap: Tap, demo: bool) -> dict[str, 
     """Everything the screen shows."""
     station = place.settings.station
     free = place.shelf.free_mb()
-    word, _, words = tap.state.partition(":")
+    word, words = _picture_state(tap.state)
     picture = tap.format
     return {
         "station": {
@@ -37,7 +36,7 @@ def state_of(place: Place, session: Session, tap: Tap, demo: bool) -> dict[str, 
         "time": datetime.now().astimezone().isoformat(timespec="seconds"),
         "picture": {
             "state": word,
-            "words": words.strip(),
+            "words": words,
             "width": picture.width if picture else 0,
             "height": picture.height if picture else 0,
             "rate": float(picture.rate) if picture else 0.0,
@@ -53,6 +52,16 @@ def state_of(place: Place, session: Session, tap: Tap, demo: bool) -> dict[str, 
             for code in sorted(REASONS.values(), key=lambda one: (one.value not in ABANDON_FIRST, one.meaning))
         ],
     }
+
+
+def _picture_state(state: str) -> tuple[str, str]:
+    """The tap's state as one of the screen's words, and a sentence."""
+    word, _, words = state.partition(":")
+    if word == "starting":
+        return "no signal", "the source is being opened"
+    if word == "stopped":
+        return "ended", "the station is stopping"
+    return word, words.strip()
 
 
 def patient_words(patient: Patient) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from appliance import __version__
 from appliance.clinic.exam import REASONS, WRONG_WORKLIST_ENTRY, Exam, ExamState, Picture, Series
 from appliance.clinic.order import Code, Order
 from appliance.clinic.patient import Patient
-from appliance.dicom import anatomy, check, objects, uids
+from appliance.dicom import anatomy, check, objects
+from appliance.dicom.uids import Fresh, Uids
 from appliance.errors import CheckError, InputError, SettingsError, StateError
 from appliance.events import Event, Teller, nobody
 from appliance.settings import Settings
@@ -42,7 +43,7 @@ class Place:
     settings: Settings
     shelf: Shelf
     ledger: Ledger
-    uids: uids.Uids = field(default_factory=uids.Fresh)
+    uids: Uids = field(default_factory=Fresh)
     tell: Teller = nobody
     ring: Callable[[], None] = lambda: None
     now: Callable[[], datetime] = here_and_now

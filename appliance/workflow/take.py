@@ -6,12 +6,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from capture.recorder import Recorder
-from capture.tap import Reader
-
 from appliance.errors import StateError
 from appliance.workflow.acquire import How
 from capture.frame import Clip, Frame
+from capture.recorder import Recorder
+from capture.tap import Reader
 
 
 class Take:
@@ -61,9 +60,13 @@ class Take:
         """Stop, and close the clip. Raises StateError when there was no frame, or what stopped the recording."""
         self._over.set()
         self.wait()
-        if self._recorder is None:
+        if self._recorder is None or not self._recorder.frames:
             raise self._error or StateError("no frame came while recording")
         return self._recorder.stop()
+
+    def _note(self, words: str) -> None:
+        if self._recorder:
+            self._recorder.note(words)
 
     def _carry(self, reader: Reader, codec: Callable[[Frame], str]) -> None:
         first = until = 0
@@ -71,6 +74,8 @@ class Take:
             frame = reader.get(0.25)
             if frame is None:
                 if reader.ended:
+                    for flaw in reader.flaws:
+                        self._note(flaw)
                     return
                 continue
             if self._recorder is None:

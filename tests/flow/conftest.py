@@ -32,7 +32,8 @@ def numbered_video(tmp_path_factory):
         stream.options = {"preset": "ultrafast", "crf": "20"}
         rows, columns = np.mgrid[0:480, 0:640]
         for number in range(300):
-            picture = np.stack([(rows + number) % 256, (columns + 2 * number) % 256, (rows + columns) % 256], -1).astype(np.uint8)
+            planes = [(rows + number) % 256, (columns + 2 * number) % 256, (rows + columns) % 256]
+            picture = np.stack(planes, -1).astype(np.uint8)
             bits = [(number >> (31 - block)) & 1 for block in range(32)]
             row = np.repeat(np.where(bits, 235, 16), 20).astype(np.uint8)
             picture[:16] = row[None, :, None]

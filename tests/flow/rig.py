@@ -72,7 +72,8 @@ release = "{release}"
     def start(self, name, *words):
         """Start a long-running command and wait for its first line."""
         log = (self.folder / f"{name}.log").open("ab")
-        process = subprocess.Popen(self.command(name, *words), stdout=subprocess.PIPE, stderr=log, text=True, cwd=self.folder)
+        command = self.command(name, *words)
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, cwd=self.folder)
         log.close()
         self.processes[name] = process
         line = process.stdout.readline()

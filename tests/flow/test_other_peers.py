@@ -68,9 +68,7 @@ def wlmscpfs(tmp_path, processes):
     words = {"accession": "WL-1", "name": "Müller^Ännchen", "patient": "W1", "study": "1.2.826.0.1.3680043.9.1"}
     dump.write_text(WORKLIST.format(date=f"{datetime.now():%Y%m%d}", **words), encoding="utf-8")
     subprocess.run(["dump2dcm", "-q", str(dump), str(folder / "one.wl")], check=True)
-    processes.append(
-        subprocess.Popen(["wlmscpfs", "-q", "-dfp", str(folder.parent), str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    )
+    processes.append(subprocess.Popen(["wlmscpfs", "-q", "-dfp", str(folder.parent), str(port)]))
     until(lambda: listening(port))
     return f"WLM@127.0.0.1:{port}"
 
