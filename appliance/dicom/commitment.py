@@ -26,7 +26,11 @@ FAILURE_REASONS = {
 
 @dataclass(frozen=True)
 class Commitment:
-    """What an archive promises: the SOP Instance UIDs it keeps, and those it does not with reason (0008,1197) and words."""
+    """What an archive promises about one transaction.
+
+    `committed` are the SOP Instance UIDs it keeps; `failed` are those it does not: (UID, Failure Reason (0008,1197),
+    the reason in words).
+    """
 
     transaction_uid: str
     committed: tuple[str, ...]
@@ -48,7 +52,11 @@ def request(transaction_uid: str, references: Sequence[Reference]) -> Dataset:
 
 
 def report_from(event_type: int, dataset: Dataset) -> Commitment:
-    """The Event Information of the N-EVENT-REPORT (PS3.4 table J.3-2); raises InputError when it cannot be used."""
+    """The Event Information of the N-EVENT-REPORT (PS3.4 table J.3-2) as a fact.
+
+    An object named as both kept and failed counts as failed. Raises InputError for a report that cannot be read, names
+    no transaction, or is of an unknown Event Type.
+    """
     try:
         transaction = str(dataset.get("TransactionUID") or "")
         committed = tuple(_uid(item) for item in dataset.get("ReferencedSOPSequence") or ())

@@ -16,29 +16,24 @@ from appliance.dicom.modules import put, put_empty, put_moment
 from appliance.dicom.reading import Reading
 from appliance.errors import InputError
 
-Keys = tuple["str | tuple[str, Keys]", ...]
-
-_CODE: Keys = ("CodeValue", "CodingSchemeDesignator", "CodingSchemeVersion", "CodeMeaning")
-_REFERENCE: Keys = ("ReferencedSOPClassUID", "ReferencedSOPInstanceUID")
-# Return keys of IHE RAD-5 (RAD TF-2 table 4.5-3), within the step and above it
-STEP_KEYS: Keys = (
+# Return keys of IHE RAD-5 (RAD TF-2 table 4.5-3), within the step and above it. Sequences are asked for with no item:
+# some worklists take an item of empty keys to mean that there must be an item.
+STEP_KEYS = (
     "Modality", "RequestedContrastAgent", "ScheduledStationAETitle", "ScheduledProcedureStepStartDate",
     "ScheduledProcedureStepStartTime", "ScheduledPerformingPhysicianName", "ScheduledProcedureStepDescription",
-    ("ScheduledProtocolCodeSequence", _CODE), "ScheduledProcedureStepID", "ScheduledStationName",
+    "ScheduledProtocolCodeSequence", "ScheduledProcedureStepID", "ScheduledStationName",
     "ScheduledProcedureStepLocation", "PreMedication", "ScheduledProcedureStepStatus",
     "CommentsOnTheScheduledProcedureStep",
 )  # fmt: skip
-ORDER_KEYS: Keys = (
+ORDER_KEYS = (
     "AccessionNumber", "InstitutionName", "ReferringPhysicianName", "AdmittingDiagnosesDescription",
-    ("ReferencedStudySequence", _REFERENCE), ("ReferencedPatientSequence", _REFERENCE),
-    "PatientName", "PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientSex",
-    ("OtherPatientIDsSequence", ("PatientID", "IssuerOfPatientID", "TypeOfPatientID")), "OtherPatientIDs",
-    "PatientSize", "PatientWeight", "MedicalAlerts", "Allergies", "EthnicGroup", "AdditionalPatientHistory",
-    "PregnancyStatus", "PatientComments", "StudyInstanceUID", "RequestingPhysician", "RequestingService",
-    "RequestedProcedureDescription", ("RequestedProcedureCodeSequence", _CODE), "AdmissionID", "SpecialNeeds",
-    "CurrentPatientLocation", "PatientState", ("ScheduledProcedureStepSequence", STEP_KEYS), "RequestedProcedureID",
-    "ReasonForTheRequestedProcedure", "RequestedProcedurePriority", "PatientTransportArrangements",
-    ("ReasonForRequestedProcedureCodeSequence", _CODE), "NamesOfIntendedRecipientsOfResults",
+    "ReferencedStudySequence", "ReferencedPatientSequence", "PatientName", "PatientID", "IssuerOfPatientID",
+    "PatientBirthDate", "PatientSex", "OtherPatientIDsSequence", "OtherPatientIDs", "PatientSize", "PatientWeight",
+    "MedicalAlerts", "Allergies", "EthnicGroup", "AdditionalPatientHistory", "PregnancyStatus", "PatientComments",
+    "StudyInstanceUID", "RequestingPhysician", "RequestingService", "RequestedProcedureDescription",
+    "RequestedProcedureCodeSequence", "AdmissionID", "SpecialNeeds", "CurrentPatientLocation", "PatientState",
+    "RequestedProcedureID", "ReasonForTheRequestedProcedure", "RequestedProcedurePriority",
+    "PatientTransportArrangements", "ReasonForRequestedProcedureCodeSequence", "NamesOfIntendedRecipientsOfResults",
     "RequestedProcedureComments", "PlacerOrderNumberImagingServiceRequest", "FillerOrderNumberImagingServiceRequest",
     "ImagingServiceRequestComments", "ConfidentialityConstraintOnPatientDataDescription",
 )  # fmt: skip
@@ -82,16 +77,19 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Read:
-    """The orders of one worklist answer, and what was wrong with it, in words."""
+    """The orders of one worklist answer, and what was wrong with it, in words that name the patient."""
 
     orders: tuple[Order, ...]
     complaints: tuple[str, ...] = ()
 
 
 def query(wanted: Wanted) -> Dataset:
-    """The identifier of the worklist's C-FIND (PS3.4 K.6.1): matching keys, and all return keys of IHE RAD-5."""
-    dataset = _keys(ORDER_KEYS)
-    step = dataset.ScheduledProcedureStepSequence[0]
+    """The identifier of the worklist's C-FIND (PS3.4 K.6.1): matching keys, and all return keys of IHE RAD-5.
+
+    `wanted.patient` is matched as the beginning of a name; see Wanted.readings for the other ways to read it.
+    """
+    dataset, step = _keys(ORDER_KEYS), _keys(STEP_KEYS)
+    dataset.ScheduledProcedureStepSequence = [step]
     step.Modality, step.ScheduledStationAETitle = wanted.modality, wanted.station_ae
     first, last = wanted.date_from, wanted.date_to
     step.ScheduledProcedureStepStartDate = first if first == last else f"{first}-{last}"
@@ -101,26 +99,28 @@ def query(wanted: Wanted) -> Dataset:
     return _with_charset(dataset)
 
 
-def _keys(keys: Keys) -> Dataset:
+def _keys(keywords: Sequence[str]) -> Dataset:
     dataset = Dataset()
-    for key in keys:
-        if isinstance(key, str):
-            setattr(dataset, key, None)
-        else:
-            setattr(dataset, key[0], [_keys(key[1])])
+    for keyword in keywords:
+        setattr(dataset, keyword, None)
     return dataset
 
 
 def order_from(dataset: Dataset) -> Order:
-    """The first order of a worklist answer (PS3.4 K.6.1.2.2), with tolerance; raises InputError when it is unusable."""
+    """The first order of a worklist answer (PS3.4 K.6.1.2.2), with tolerance as in read_orders.
+
+    Raises InputError when it is unusable.
+    """
     return read_orders(dataset).orders[0]
 
 
 def read_orders(dataset: Dataset) -> Read:
-    """The orders of one worklist answer, one for each scheduled step, and what is wrong with it.
+    """The orders of one worklist answer, one for each scheduled step, and what is wrong with it (PS3.4 K.6.1.2.2).
 
-    Raises InputError without a Patient ID: a blank one would merge patients. A missing Study Instance UID is made, the
-    same each time the same order is read.
+    Texts are Unicode, whatever character set they came in; dates and times are in their present form. What is missing
+    or wrong is left empty and told. A missing Study Instance UID is made, the same one each time the order is read,
+    so that all pictures of the order meet in one study. Raises InputError without a Patient ID: a blank one would
+    merge patients.
     """
     reading = Reading(dataset)
     patient = _patient(reading, dataset)
@@ -137,6 +137,8 @@ def read_orders(dataset: Dataset) -> Read:
 
 
 def _patient(reading: Reading, dataset: Dataset) -> Patient:
+    """Who, as the RIS writes them (PS3.4 K.6.1.2.2, patient identification, demographic and medical)."""
+
     def text(keyword: str, between: str = "\\") -> str:
         return reading.text(dataset, keyword, between)
 
@@ -170,6 +172,8 @@ def _patient(reading: Reading, dataset: Dataset) -> Patient:
 
 
 def _order(reading: Reading, dataset: Dataset, step: Dataset, patient: Patient) -> Order:
+    """One scheduled step with its requested procedure, imaging service request and visit."""
+
     def text(keyword: str) -> str:
         return reading.text(dataset, keyword)
 
@@ -228,9 +232,11 @@ def _study_uid(reading: Reading, order: Order) -> str:
 
 
 def step_begun(exam: Exam) -> Dataset:
-    """The N-CREATE of a performed step (PS3.4 table F.7.2-1): every attribute of type 1 and 2, mapped as IHE says.
+    """The Attribute List of the N-CREATE (PS3.4 table F.7.2-1): every attribute of type 1 and 2.
 
-    What the N-SET will change must be here already, empty (F.7.2.2.1).
+    They are mapped from the orders as IHE RAD TF-2 appendix A says: an item of Scheduled Step Attributes Sequence for
+    each order, with its own study and accession; of an unscheduled exam one that knows only the study. What the N-SET
+    will change is here already, empty (note 3 of the table). Dates and times are those of `exam.started`'s own zone.
     """
     dataset = Dataset()
     patient = exam.patient
@@ -281,10 +287,11 @@ def _scheduled(order: Order, exam: Exam) -> Dataset:
 
 
 def step_ended(exam: Exam, pictures: Sequence[Picture], retrieve_ae: str = "") -> Dataset:
-    """The N-SET of a finished or abandoned step (PS3.4 table F.7.2-1), true to the pictures that there are.
+    """The Modification List of the N-SET that ends a step (PS3.4 table F.7.2-1), true to the pictures that there are.
 
-    At least one series is named even where there are no pictures (note 2 of the table). Raises InputError for an exam
-    that is still open.
+    An item for each series in the order of the pictures, images and other objects apart; at least one series is named
+    even where there are none (note 2 of the table). An abandoned step says why. Raises InputError for an exam that is
+    still open.
     """
     if exam.state == ExamState.OPEN or exam.ended is None:
         raise InputError(f"exam {exam.id} is still open: its end cannot be reported")

@@ -19,7 +19,11 @@ _CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f]")
 
 
 class Reading:
-    """One data set under its declared character set; `complaints` say what was wrong with it and what was made of it."""
+    """One data set under its declared character set (PS3.3 C.12.1.1.2), of which nothing is trusted.
+
+    No method raises: a value that cannot be had is empty, and `complaints` say what was wrong and what was made of it.
+    `charset` is what was declared, several terms joined by a backslash.
+    """
 
     def __init__(self, dataset: Dataset) -> None:
         self.complaints: list[str] = []
@@ -27,7 +31,10 @@ class Reading:
         self.charset = self.text(dataset, "SpecificCharacterSet")
 
     def text(self, dataset: Dataset, keyword: str, between: str = "\\") -> str:
-        """A value as Unicode text without padding; several values joined; empty where there is none or it is garbage."""
+        """A value as Unicode text without padding and control characters; several values are joined by `between`.
+
+        UTF-8 under a declaration of Latin-1, or of nothing, is recognised; letters that do not fit are told.
+        """
         raw = dataset.get_item(tag_for_keyword(keyword) or 0)
         bare = raw.value if isinstance(raw, RawDataElement) and isinstance(raw.value, bytes) else b""
         try:
@@ -112,6 +119,7 @@ class Reading:
         return self.text(dataset, keyword)
 
     def _mended(self, text: str, raw: bytes, keyword: str) -> str:
+        """The text as its writer must have meant it where it contradicts the declared character set."""
         if text.isascii() or dictionary_VR(keyword) in ("CS", "UI", "DA", "TM"):
             return text
         if all(part in _LATIN for part in self.charset.split("\\")):

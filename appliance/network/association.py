@@ -33,22 +33,32 @@ log = logging.getLogger("dicap.network")
 
 @dataclass(frozen=True)
 class Caller:
-    """Who calls, and how many seconds the peer may take for an answer and for accepting the connection."""
+    """Who calls, and how patient it is.
+
+    `timeout` is in seconds, for each answer and for each write; `connect_timeout` is for the peer to accept the TCP
+    connection. `ae_title` is the Calling AE Title that the peer has to know.
+    """
 
     ae_title: str
     timeout: float = 30.0
     connect_timeout: float = 5.0
 
     def call(self, address: Address, contexts: Contexts) -> "Association":
-        """An association, to be opened by `with`."""
+        """An association that `with` opens; nothing is sent before that. ValueError unless there are 1 to 128 contexts."""
         return Association(address, self.ae_title, contexts, timeout=self.timeout, connect_timeout=self.connect_timeout)
 
 
 class Association:
-    """One association as requestor: opened on entry, released on exit, aborted on a foreign exception.
+    """One association as requestor (PS3.8 7), to be used with `with`, by one thread.
 
-    Entry raises Unreachable, Rejected or Broken. `contexts` are (abstract syntax, transfer syntaxes), at most 128;
-    `roles` are (SOP class, SCU, SCP) to propose (PS3.7 D.3.3.4); times are in seconds.
+    Entry connects and negotiates; it raises Unreachable (nobody there), Rejected (A-ASSOCIATE-RJ), Broken (no sensible
+    answer) or SettingsError (an AE title that cannot be sent). Exit releases it, also after one of our own errors: a no
+    to one request is no reason to hang up rudely; any other exception aborts it.
+
+    `contexts` are (abstract syntax, transfer syntaxes), 1 to 128 of them, `roles` are (SOP class, SCU, SCP) to propose
+    (PS3.7 D.3.3.4), times are in seconds. After entry `contexts` say what was agreed, and `peer_maximum` is the longest
+    PDU that the peer takes, 0 for any. Whatever breaks the conversation ends it: then `is_open` is false and every
+    further request raises Broken.
     """
 
     def __init__(
@@ -73,9 +83,10 @@ class Association:
         self._requests: deque[Message] = deque()
 
     def __enter__(self) -> Self:
+        request = proposal(self._address, self._calling, self.contexts, self._roles)  # our own mistakes call nobody
         self._line = Line(self._address, self._timeout, self._connect_timeout)
         try:
-            self._negotiate()
+            self._negotiate(request)
         except BaseException:
             self.abort()
             raise
@@ -85,7 +96,7 @@ class Association:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if kind is None or issubclass(kind, ApplianceError | GeneratorExit):
-            self.release()  # a no to one request is no reason to hang up rudely; after Broken this does nothing
+            self.release()  # after Broken this does nothing
         else:
             self.abort()
 
@@ -104,7 +115,10 @@ class Association:
         return [context.syntax for context in self.contexts if context.abstract == abstract and context.accepted]
 
     def context(self, abstract: str, syntax: str = "") -> Context:
-        """The accepted context of a SOP class (and transfer syntax); raises Refused with the peer's reason."""
+        """The accepted context of a SOP class, in this transfer syntax or, where none is named, in any.
+
+        Raises Refused with status 0122 and the peer's reason in words (PS3.8 table 9-18).
+        """
         mine = [context for context in self.contexts if context.abstract == abstract]
         for context in mine:
             if context.accepted and syntax in ("", context.syntax):
@@ -118,11 +132,19 @@ class Association:
         )
 
     def request(self, command: Command, context: Context, payload: Payload | Dataset | None = None) -> Message:
-        """Ask, and wait for the answer; raises Broken. An answer without a status counts as none."""
+        """Ask, and wait for the one answer, whatever its status.
+
+        `command` lacks Message ID and Command Data Set Type, which are filled in here. Raises Broken when the answer
+        does not come within the timeout, belongs to another message, or says no status: such a request is neither done
+        nor failed, but to be asked again on a new association (figures.md, finding 1).
+        """
         return self._answer(self._send(command, context, payload), commands.number(command, "CommandField"))
 
     def ask(self, command: Command, context: Context, payload: Dataset) -> Iterator[Message]:
-        """Ask something that has many answers (C-FIND): every pending one, and the last; raises Broken."""
+        """Ask something that has many answers (C-FIND, PS3.7 9.1.2): every pending one, and the last.
+
+        The timeout is for each answer anew. Raises Broken as `request` does.
+        """
         number = self._send(command, context, payload)
         while True:
             answer = self._answer(number, commands.number(command, "CommandField"))
@@ -137,7 +159,11 @@ class Association:
         self._write(cancel, answer.context, None)
 
     def incoming(self, wait: float) -> Message | None:
-        """A request of the peer within `wait` seconds; None when none comes, or the peer has hung up."""
+        """A request of the peer (N-EVENT-REPORT) within `wait` seconds; it is to be answered with `respond`.
+
+        One that came while we waited for something else is given at once. None when none comes, or the peer has hung
+        up: neither is an error, since nothing of ours was open.
+        """
         deadline = time.monotonic() + wait
         while not self._requests and self.is_open:
             try:
@@ -162,7 +188,7 @@ class Association:
         self._write(answer, message.context, None)
 
     def release(self) -> None:
-        """End politely (A-RELEASE); what goes wrong now harms nothing."""
+        """End politely (A-RELEASE, PS3.8 7.2), waiting at most 5 seconds; what goes wrong now harms nothing."""
         if self._line is None:
             return
         deadline = time.monotonic() + min(self._timeout, _RELEASE_PATIENCE)
@@ -178,7 +204,7 @@ class Association:
         self._hang_up()
 
     def abort(self) -> None:
-        """End at once (A-ABORT)."""
+        """End at once (A-ABORT by the service user, PS3.8 7.3); never raises."""
         if self._line is None:
             return
         pdu = A_ABORT_RQ()
@@ -189,9 +215,10 @@ class Association:
             log.debug("%s: abort not sent: %s", self.peer, error)
         self._hang_up()
 
-    def _negotiate(self) -> None:
+    def _negotiate(self, request: bytes) -> None:
+        """Send the A-ASSOCIATE-RQ and understand what comes back (PS3.8 9.3)."""
         assert self._line is not None
-        self._line.send([proposal(self._address, self._calling, self.contexts, self._roles)])
+        self._line.send([request])
         try:
             kind, pdu = self._line.receive(time.monotonic() + self._timeout)
         except Silence:
@@ -251,6 +278,7 @@ class Association:
         return found
 
     def _answer(self, number: int, field: int) -> Message:
+        """The response to one message; requests of the peer that come in between are kept for `incoming`."""
         deadline = time.monotonic() + self._timeout
         while True:
             try:
@@ -302,5 +330,6 @@ class Association:
             line.close()
 
     def _broken(self, what: str) -> Broken:
+        """End the association because of the peer; returns the error to raise."""
         self.abort()
         return Broken(what)

@@ -47,7 +47,10 @@ _LENGTH = Struct("<HHII")
 
 
 def encode(command: Command) -> bytes:
-    """The command set with its group length; the elements in ascending order. KeyError for an unknown keyword."""
+    """The command set as bytes, group length first, elements in ascending order (PS3.7 6.3.1).
+
+    UIDs are padded with a null, texts with a space, to even length. KeyError for a keyword that is not in FIELDS.
+    """
     parts = []
     for element, kind, value in sorted((*FIELDS[keyword], value) for keyword, value in command.items()):
         if kind == "US":
@@ -64,7 +67,10 @@ def encode(command: Command) -> bytes:
 
 
 def decode(data: bytes) -> Command:
-    """The elements we know, by keyword; unknown ones are skipped. ValueError where this is no command set."""
+    """The elements we know, by keyword; unknown ones and empty values are left out.
+
+    Padding is taken off. Raises ValueError where the bytes are no command set.
+    """
     command: Command = {}
     position = 0
     try:

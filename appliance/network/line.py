@@ -16,11 +16,18 @@ _FAR = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EADDRNOTAVAIL})
 
 
 class Silence(Exception):
-    """Nothing complete came before the deadline; what has come so far is kept."""
+    """Nothing complete came before the deadline; what has come so far is kept for the next try.
+
+    It never leaves this room: only the association knows whether silence is an error.
+    """
 
 
 class Line:
-    """An open connection. `peer` is who is at the other end, for our words."""
+    """An open connection; `peer` is who is at the other end, for our words.
+
+    Nagle's algorithm is off, and on Linux each read asks for immediate acknowledgement: against a peer that leaves
+    Nagle on, this alone lifts 20 objects per second to 1800 (figures.md, finding 2).
+    """
 
     def __init__(self, address: Address, timeout: float, connect_timeout: float) -> None:
         """Connect within `connect_timeout` seconds; raises Unreachable. `timeout` is for each later write."""
@@ -31,7 +38,10 @@ class Line:
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def send(self, pieces: Sequence[bytes | memoryview]) -> None:
-        """Write all pieces in as few system calls as the kernel allows; raises Broken."""
+        """Write all pieces in as few system calls as the kernel allows, without joining them.
+
+        Raises Broken when the connection is lost or the peer takes nothing for `timeout` seconds.
+        """
         try:
             self._socket.settimeout(self._timeout)
             if not hasattr(self._socket, "sendmsg"):  # Windows
@@ -70,12 +80,13 @@ class Line:
         return kind, pdu
 
     def close(self) -> None:
-        """Hang up."""
+        """Hang up; never raises, and may be called twice."""
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
 
     def _fill(self, wanted: int, deadline: float) -> None:
+        """Read until the buffer holds `wanted` bytes."""
         while len(self._buffer) < wanted:
             left = deadline - time.monotonic()
             if left <= 0:
@@ -98,6 +109,7 @@ class Line:
 
 
 def _dial(address: Address, timeout: float) -> socket.socket:
+    """Connect, over IPv6 or IPv4 as the name resolves; raises Unreachable saying why and what to look at."""
     where = f"{address.host} port {address.port}"
     try:
         return socket.create_connection((address.host, address.port), timeout)

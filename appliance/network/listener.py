@@ -23,10 +23,13 @@ log = logging.getLogger("dicap.network")
 
 
 class Listener:
-    """An SCP on pynetdicom. `on_commitment` is called for each report, from a thread of the association.
+    """Verification SCP, and SCU of Storage Commitment on associations that the archive opens; on pynetdicom.
 
-    It returns False for a transaction that it does not know; any error it raises is answered so that the archive sends
-    the report again. `on_news` hears (kind, words) of what is odd.
+    `on_commitment` is called for each report, in a thread of its association, several at once; the archive gets its
+    answer when it has returned, so what it wrote down is safe. It returns False for a transaction that it does not
+    know, which is only news; any error it raises is answered with 0110, so that the archive keeps the report.
+    `on_news` hears (kind, words) of what is odd: `commitment.unreadable`, `commitment.not kept`, `commitment.unknown`.
+    Without a host only loopback is bound. Anyone may call: the archive's AE title on reports is often not its own.
     """
 
     def __init__(
@@ -52,7 +55,10 @@ class Listener:
         self._ae.add_supported_context(commitment.SOP_CLASS, list(PLAIN), scu_role=True, scp_role=True)
 
     def start(self) -> int:
-        """Open the ear; returns the port, which the system chose where 0 was asked for. Raises SettingsError."""
+        """Open the ear; returns the port, which the system chose where 0 was asked for.
+
+        Raises SettingsError when the port is taken or the address is not this machine's.
+        """
         handlers: list[Any] = [(evt.EVT_CONN_OPEN, _hurry), (evt.EVT_N_EVENT_REPORT, self._heard)]
         try:
             self._server = self._ae.start_server(self._address, block=False, evt_handlers=handlers)

@@ -53,7 +53,7 @@ class Encoded:
 
 @dataclass(frozen=True)
 class Message:
-    """A DIMSE message from the peer."""
+    """A DIMSE message from the peer: its command set by keyword, its data set still encoded as `context` says."""
 
     command: Command
     payload: bytes
@@ -83,9 +83,11 @@ class Message:
 
 
 def cut(command: bytes, context_id: int, payload: Payload | None, fragment: int) -> Iterator[list[bytes | memoryview]]:
-    """The PDUs of a message as lists for gathered writes, about 1 MiB each; the first begins with the command.
+    """The PDUs of a message as lists of pieces for gathered writes, about 1 MiB each.
 
-    `fragment` is the most data in one PDU. An empty payload is one empty last fragment.
+    The first list begins with the command and holds the first data, too: one system call and one network packet less
+    per object. `fragment` is the most data in one PDU, command and data never share one. An empty payload is one empty
+    last fragment. Memory stays at one list, however long the payload is.
     """
     batch: list[bytes | memoryview] = []
     for at in range(0, len(command), fragment):
@@ -109,7 +111,11 @@ def cut(command: bytes, context_id: int, payload: Payload | None, fragment: int)
 
 
 class Assembly:
-    """Puts the messages of one association together from the P-DATA PDUs as they come."""
+    """Puts the messages of one association together from the P-DATA PDUs as they come.
+
+    A PDU may hold several fragments, even of two messages; commands are bounded to 64 KiB and data sets to 64 MiB, so
+    that no peer can fill our memory.
+    """
 
     def __init__(self, contexts: Sequence[Context]) -> None:
         self._contexts = {context.id: context for context in contexts if context.accepted}

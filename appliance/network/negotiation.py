@@ -15,6 +15,7 @@ from pynetdicom.pdu_primitives import (
 from pynetdicom.presentation import PresentationContext
 
 from appliance.dicom.encapsulate import IMPLEMENTATION_NAME, IMPLEMENTATION_UID
+from appliance.errors import SettingsError
 from appliance.settings import Address
 
 APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"
@@ -31,7 +32,11 @@ Roles = Sequence[tuple[str, bool, bool]]  # SOP class, SCU, SCP
 
 @dataclass(frozen=True)
 class Context:
-    """One presentation context: what was proposed, and what became of it."""
+    """One presentation context (PS3.8 9.3.2.2, 9.3.3.2): what was proposed, and what became of it.
+
+    `result` is the acceptor's, 0 for acceptance; `syntax` is the one transfer syntax it chose, empty where it chose
+    none of those proposed.
+    """
 
     id: int
     abstract: str
@@ -66,7 +71,14 @@ def number_contexts(contexts: Contexts) -> list[Context]:
 
 
 def proposal(address: Address, calling: str, contexts: Sequence[Context], roles: Roles = ()) -> bytes:
-    """The A-ASSOCIATE-RQ, encoded."""
+    """The A-ASSOCIATE-RQ, encoded.
+
+    It says our maximum PDU length, implementation UID and name, and the roles wanted. Raises SettingsError for an AE
+    title that cannot be sent (PS3.5 6.2, AE).
+    """
+    for title in (calling, address.ae_title):
+        if not title.isascii() or not title.strip():
+            raise SettingsError(f"the AE title {title!r} cannot be sent: 1 to 16 letters, digits and signs of ASCII")
     primitive = A_ASSOCIATE()
     primitive.application_context_name = APPLICATION_CONTEXT
     primitive.calling_ae_title, primitive.called_ae_title = calling, address.ae_title

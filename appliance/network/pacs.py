@@ -1,6 +1,7 @@
 """The archive: echo, store (the fast data phase), ask for commitment."""
 
 import logging
+import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -24,11 +25,15 @@ from appliance.settings import Address
 log = logging.getLogger("dicap.network")
 
 VERIFICATION = "1.2.840.10008.1.1"
+_UID = re.compile(r"[0-9.]{1,64}")  # what can be sent at all; whether it is legal, the check has said
 _MOST_BREAKS = 3  # associations in a row that break on an object before the rest is left for later
 
 
 class NeedsTranscoding(PeerError):
-    """The peer takes the SOP class only in other transfer syntaxes: `accepted` are those of the offered that it takes."""
+    """The peer takes the SOP class, but not in the object's own transfer syntax.
+
+    `accepted` are those of the item's other syntaxes that it does take: transcode to one of them and store again.
+    """
 
     advice = "Nothing is lost. The object goes out in a syntax that the peer takes."
     retry = False
@@ -40,7 +45,11 @@ class NeedsTranscoding(PeerError):
 
 @dataclass(frozen=True)
 class Item:
-    """One object to be stored: a Part 10 file, what it says it is, and what else it could be transcoded to."""
+    """One object to be stored: a Part 10 file, what it says it is, and what else it could be transcoded to.
+
+    Each syntax becomes a presentation context of its own, so that the peer's answer tells which it takes. Nothing is
+    proposed that is not named here: give Explicit and Implicit VR Little Endian where the object can become that.
+    """
 
     path: Path
     sop_class_uid: str
@@ -51,7 +60,12 @@ class Item:
 
 @dataclass(frozen=True)
 class Result:
-    """How one object fared: stored when `error` is None. `words` say what there is to say, `status` is the peer's or 0."""
+    """How one object fared: it is stored when `error` is None.
+
+    `words` say what there is to say, `status` is the peer's, or 0 where it gave none. `warning` marks an object that
+    was stored with a remark (Bxxx, or 0111: the archive had it already). `error.retry` says whether it is tried again
+    without a person.
+    """
 
     item: Item
     status: int
@@ -73,23 +87,29 @@ def echo(caller: Caller, address: Address) -> float:
 
 
 def store(caller: Caller, address: Address, items: Iterable[Item]) -> Iterator[Result]:
-    """C-STORE (PS3.4 B) every object, one association for all; a result for each, in order. Raises nothing of a peer.
+    """C-STORE (PS3.4 B) every object, one association for all; yields a result for each, in order, and raises nothing.
 
-    A refused object stops no other. Where the association breaks on an object, that one is to be tried again later
-    and the rest goes on over a new association; after three such breaks in a row the rest is left for later too.
+    A refused object stops no other, nor does a file that cannot be read. Where the association breaks on an object,
+    that one gets a Broken, to be tried again later, and the rest goes on over a new association; after three such
+    breaks in a row the rest gets the same. A peer that cannot be reached says so for every object. More than 128 pairs
+    of SOP class and syntax are spread over several associations. The files are streamed; memory stays at about 1 MiB.
     """
     for burst in _bursts(items):
         waiting = deque(burst)
         breaks = 0
         while waiting:
-            association = caller.call(address, _proposed(waiting))
+            contexts = _proposed(waiting)
+            if not contexts:
+                yield from (_nameless(item) for item in waiting)
+                break
             try:
+                association = caller.call(address, contexts)
                 with association:
                     while waiting and association.is_open:
                         result = _store(association, waiting.popleft())
                         breaks = breaks + 1 if not association.is_open else 0
                         yield result
-            except PeerError as error:
+            except ApplianceError as error:
                 yield from (Result(item, 0, str(error), error) for item in waiting)
                 break
             if breaks >= _MOST_BREAKS:
@@ -105,10 +125,11 @@ def ask_commitment(
     wait: float,
     on_other: Callable[[Commitment], object] | None = None,
 ) -> Commitment | None:
-    """Ask the archive to promise (N-ACTION, PS3.4 J.3.2); the report if it comes here within `wait` seconds, else None.
+    """Ask the archive to promise (N-ACTION, PS3.4 J.3.2); returns its report if that comes here within `wait` seconds.
 
-    A report about another transaction goes to `on_other`; without it the archive is told to send it again. Raises
-    PeerError.
+    None means that it was asked, and that the report will come on another association: to the listener. A report about
+    another transaction goes to `on_other`; without that the archive is told to send it again. Raises Unreachable,
+    Rejected, Broken, Busy (later again) or Refused.
     """
     with caller.call(address, [(commitment.SOP_CLASS, PLAIN)]) as association:
         context = association.context(commitment.SOP_CLASS)
@@ -149,6 +170,9 @@ def _report(association: Association, message: Message) -> Commitment | None:
 
 
 def _store(association: Association, item: Item) -> Result:
+    """One object on an open association; every error becomes its result."""
+    if not _pairs(item):
+        return _nameless(item)
     try:
         payload = FilePayload(item.path)
     except InputError as error:
@@ -189,7 +213,14 @@ def _judge(association: Association, item: Item, answer: Message) -> Result:
     return Result(item, status, str(error), error)
 
 
+def _nameless(item: Item) -> Result:
+    words = f"{item.path}: {item.sop_class_uid!r} in {item.syntax_uid!r} is no kind of object that could be offered"
+    return Result(item, 0, words, InputError(words))
+
+
 def _pairs(item: Item) -> list[tuple[str, str]]:
+    if not (_UID.fullmatch(item.sop_class_uid) and _UID.fullmatch(item.syntax_uid)):
+        return []
     return [(item.sop_class_uid, syntax) for syntax in dict.fromkeys((item.syntax_uid, *item.other_syntaxes))]
 
 

@@ -13,7 +13,11 @@ _LONGEST_HEAD = 4 << 20
 
 
 class FilePayload:
-    """An open Part 10 file (PS3.10 7.1); close it. `size` is the bytes of its data set, in `syntax_uid`."""
+    """An open Part 10 file (PS3.10 7.1) as a Payload; close it.
+
+    `size` is how many bytes its data set has, `syntax_uid` in which transfer syntax they are. They go out exactly as
+    they lie on disk: what was checked and hashed is what arrives.
+    """
 
     def __init__(self, path: Path) -> None:
         """Open and read the file meta information; raises InputError."""
@@ -33,7 +37,7 @@ class FilePayload:
             raise
 
     def pieces(self, limit: int) -> Iterator[memoryview]:
-        """The data set as it lies on disk, `limit` bytes at a time; raises InputError when the file ends early."""
+        """The data set, `limit` bytes at a time, in one buffer that is used again; InputError when the file ends early."""
         buffer = memoryview(bytearray(min(limit, self.size)))
         left = self.size
         while left:

@@ -35,7 +35,10 @@ _TABLES = {
 
 
 class Busy(Refused):
-    """The peer answered no for now: no room, no time, a fault of its own. Tried again without a person."""
+    """The peer answered no for now: no room (A7xx, 0213), or a fault of its own (0110).
+
+    It is a Refused, since the peer is there and has answered, but tried again without a person.
+    """
 
     advice = "Everything stays in the spool and is tried again. If it lasts, ask the peer's administrator."
     retry = True
@@ -47,7 +50,10 @@ def is_warning(status: int) -> bool:
 
 
 def words(request: int, answer: Command) -> str:
-    """The status of an answer to a request (its Command Field) in words, with what the peer added; empty for success."""
+    """The status of an answer to a request (its Command Field) in words; empty for success.
+
+    With it what the peer added: Error Comment, and the attributes it complains about by keyword.
+    """
     status = commands.number(answer, "Status")
     if status == SUCCESS:
         return ""
@@ -66,21 +72,22 @@ def words(request: int, answer: Command) -> str:
 
 
 def refusal(peer: str, request: int, answer: Command) -> Refused:
-    """The error for an answer that is neither success nor warning; its class says whether to try again by itself."""
+    """The error for an answer that is neither success nor warning: Busy or Refused, with status and advice."""
     status = commands.number(answer, "Status")
     what = f"{peer} answered: {words(request, answer)}"
     if status in _PASSING or 0xA700 <= status <= 0xA7FF:
         return Busy(what, status=status)
-    return Refused(what, _advice(status), status)
+    return Refused(what, _advice(request, status), status)
 
 
-def _advice(status: int) -> str:
+def _advice(request: int, status: int) -> str:
     if status in (SOP_CLASS_NOT_SUPPORTED, 0x0118):
-        mend = "The peer's administrator must permit this kind of object, or choose another kind with --object"
+        mend = "The peer's administrator must permit this service or kind of object"
     elif status == NOT_AUTHORISED:
         mend = "The peer's administrator must give our AE title the right to do this"
     elif 0xA900 <= status <= 0xA9FF or 0xC000 <= status <= 0xCFFF:
-        mend = "The peer does not like what it was sent: `dicap check` says whether the object is right"
+        check = ": `dicap check` says whether the object is right" if request == C_STORE else ""
+        mend = f"The peer does not like or understand what it was sent{check}. Its own log says more"
     elif status in (0x0105, 0x0106, 0x0115, 0x0120, 0x0121):
         mend = "The peer wants an attribute otherwise than we send it: its administrator can say why"
     elif status == 0x0112:
@@ -91,7 +98,10 @@ def _advice(status: int) -> str:
 
 
 def rejection(peer: str, calling: str, pdu: bytes) -> Rejected:
-    """An A-ASSOCIATE-RJ in words (PS3.8 9.3.4): result, source and reason are its bytes 7 to 9."""
+    """An A-ASSOCIATE-RJ in words (PS3.8 9.3.4): result, source and reason are its bytes 7 to 9.
+
+    It is always tried again: what is refused for good is mended at the other end, where nobody can tell us.
+    """
     result, source, reason = (*pdu[7:10], 0, 0, 0)[:3]
     called = peer.partition("@")[0]
     safe = "Everything stays in the spool and is tried again"

@@ -1,6 +1,7 @@
 """Store and commitment with archives that take, refuse, break off and babble."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from pydicom.dataset import Dataset
 from scripted import ABORT, Talk, encoded, first, peer
 
 from appliance.clinic.order import Reference
-from appliance.errors import Broken, InputError, Refused, Rejected, Unreachable
+from appliance.errors import Broken, InputError, Refused, Rejected, SettingsError, Unreachable
 from appliance.network import pacs
 from appliance.network.association import Caller
 from appliance.network.pacs import Commitment, Item, NeedsTranscoding
@@ -229,6 +230,25 @@ def test_a_kind_of_object_that_is_not_taken_is_refused_in_words(tmp_path: Path) 
     assert type(result.error) is Refused
     assert "does not take Secondary Capture Image Storage as Explicit VR Little Endian" in result.words
     assert result.status == 0x0122
+
+
+def test_an_object_without_a_proper_name_is_told_and_stops_no_other(tmp_path: Path) -> None:
+    good = picture(tmp_path)
+    bad = [replace(good, sop_class_uid=uid) for uid in ("", "not.a.uid", "1." * 40)] + [replace(good, syntax_uid="")]
+    with peer(Talk.serve) as scripted:
+        results = list(pacs.store(CALLER, scripted.address, [*bad[:2], good, *bad[2:]]))
+        assert [result.item for result in pacs.store(CALLER, scripted.address, bad)] == bad
+        assert len(scripted.talks) == 1
+    assert [type(result.error) for result in results] == [InputError, InputError, type(None), InputError, InputError]
+
+
+def test_an_ae_title_that_cannot_be_sent_is_a_mistake_in_the_settings(tmp_path: Path) -> None:
+    with peer(Talk.serve) as scripted:
+        (result,) = pacs.store(Caller("ÄRZTE"), scripted.address, [picture(tmp_path)])
+        with pytest.raises(SettingsError, match="ÄRZTE"):
+            pacs.echo(Caller("ÄRZTE"), scripted.address)
+        assert scripted.talks == []
+    assert isinstance(result.error, SettingsError)
 
 
 def test_more_kinds_than_128_contexts_go_over_several_associations(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from hospital import (
     wlmscpfs,
 )
 
-from appliance.clinic.order import Reference
+from appliance.clinic.order import Code, Reference
 from appliance.dicom.procedure import Wanted
 from appliance.network import pacs, ris
 from appliance.network.listener import Listener
@@ -122,6 +122,13 @@ ENTRY = """
 (0020,000d) UI [1.2.276.0.7230010.3.2.{study}]
 (0032,1032) PN [SMITH^JOHN]
 (0032,1060) LO [Gastroscopy]
+(0032,1064) SQ
+(fffe,e000) -
+(0008,0100) SH [RPC]
+(0008,0102) SH [99TEST]
+(0008,0104) LO [Gastroscopy]
+(fffe,e00d) -
+(fffe,e0dd) -
 (0040,0100) SQ
 (fffe,e000) -
 (0008,0060) CS [{modality}]
@@ -130,6 +137,13 @@ ENTRY = """
 (0040,0003) TM [093000]
 (0040,0006) PN [HOUSE^GREGORY]
 (0040,0007) LO [Gastroscopy step]
+(0040,0008) SQ
+(fffe,e000) -
+(0008,0100) SH [PROT]
+(0008,0102) SH [99TEST]
+(0008,0104) LO [Upper GI]
+(fffe,e00d) -
+(fffe,e0dd) -
 (0040,0009) SH [SPS{study}]
 (0040,0010) SH [STN1]
 (0040,0011) SH [ROOM 4]
@@ -183,6 +197,8 @@ def test_wlmscpfs_is_asked_and_understood(worklist: Path, free_port: Callable[[]
     assert (order.study_uid, order.step_id, order.procedure_id) == ("1.2.276.0.7230010.3.2.1", "SPS1", "RP1")
     assert (order.date, order.time, order.modality, order.location) == ("20261120", "093000", "ES", "ROOM 4")
     assert order.performing_physician == "HOUSE^GREGORY"
+    assert order.procedure_codes == (Code("RPC", "99TEST", "Gastroscopy"),)
+    assert order.protocol_codes == (Code("PROT", "99TEST", "Upper GI"),)
 
 
 def test_the_shared_worklists_are_read_through_wlmscpfs(
