@@ -10,7 +10,7 @@ from pydicom.dataset import Dataset
 from scripted import ABORT, EXPLICIT, IMPLICIT, RELEASE_RQ, Talk, first, peer
 
 from appliance.errors import Broken, PeerError, Refused, Rejected, Unreachable
-from appliance.network import pacs
+from appliance.network import line, pacs
 from appliance.network.association import Association, Caller
 from appliance.network.negotiation import PLAIN
 from appliance.settings import Address
@@ -95,6 +95,26 @@ def test_nagle_is_off_and_acknowledgements_are_not_delayed_before_any_read(monke
     quick = getattr(socket, "TCP_QUICKACK", None)
     if quick is not None:  # Linux
         assert all(before == quick for before, now in pairwise(story) if now == "recv")
+
+
+class Elsewhere:
+    """A socket as on a system that gathers no writes."""
+
+    def __init__(self, real: socket.socket) -> None:
+        self._real = real
+
+    def __getattr__(self, name: str) -> object:
+        if name == "sendmsg":
+            raise AttributeError(name)
+        return getattr(self._real, name)
+
+
+def test_a_system_without_gathered_writes_and_quick_acknowledgements_speaks_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    dial = socket.create_connection
+    monkeypatch.setattr(socket, "create_connection", lambda *words: Elsewhere(dial(*words)))
+    monkeypatch.setattr(line, "_QUICKACK", None)
+    with peer(Talk.serve) as scripted:
+        assert converse(PATIENT, scripted.address) == 0
 
 
 def test_ipv6_is_spoken_where_it_exists() -> None:
