@@ -8,7 +8,7 @@ from pathlib import Path
 
 from appliance.clinic.order import Reference
 from appliance.dicom import encapsulate, syntaxes
-from appliance.errors import ApplianceError, PeerError, Rejected, Unreachable
+from appliance.errors import ApplianceError, PeerError, Refused, Rejected, Unreachable
 from appliance.events import Event
 from appliance.network import pacs, ris
 from appliance.network.association import Caller
@@ -16,7 +16,7 @@ from appliance.settings import Peer
 from appliance.spool.debts import Debt, Report, State, Trouble
 from appliance.workflow.acquire import Place
 
-NO_SUCH_INSTANCE = 0x0112  # the archive does not have it: only this makes us store again (PS3.4 J.3.3.1.3)
+NO_SUCH_INSTANCE = 0x0112  # it is not there: only this makes us store, or tell, again (PS3.4 J.3.3.1.3, PS3.7 C.5)
 PASSING = frozenset({0x0110, 0x0213, 0x0131})  # processing failure, resource limitation, duplicate transaction
 UNCOMPRESSED = ("explicit", "implicit")
 REFERENCES_AT_ONCE = 500  # of one commitment request: a report of a whole day must not be lost at once
@@ -132,11 +132,19 @@ class Delivery:
         return count
 
     def _tell(self, report: Report, peer: Peer) -> None:
+        caller, address = self._caller(peer), peer.parsed()
         if report.kind == "begun":
-            ris.begin_step(self._caller(peer), peer.parsed(), report.exam)
-        else:
-            pictures = self._place.ledger.pictures(report.exam.id)
-            ris.end_step(self._caller(peer), peer.parsed(), report.exam, pictures)
+            ris.begin_step(caller, address, report.exam)
+            return
+        pictures = self._place.ledger.pictures(report.exam.id)
+        try:
+            ris.end_step(caller, address, report.exam, pictures)
+        except Refused as error:
+            if error.status != NO_SUCH_INSTANCE:
+                raise
+            # it has lost the step that it had confirmed: tell it from the beginning, once
+            ris.begin_step(caller, address, report.exam)
+            ris.end_step(caller, address, report.exam, pictures)
 
     def _burst(self, name: str, peer: Peer, debts: Sequence[Debt]) -> ApplianceError | None:
         """Send the objects of one exam; each is written down as soon as its answer is there.
