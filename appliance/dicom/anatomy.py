@@ -19,7 +19,9 @@ def _regions() -> frozenset[Term]:
 
 def is_region(code: Code) -> bool:
     """Whether PS3.16 lists the term as an anatomic region; retired SNOMED-RT codes count as their SCT twins."""
-    return Term(code.value, code.scheme, code.meaning) in _regions()
+    term = Term(code.value, code.scheme, code.meaning)
+    # terms that are equal across SNOMED's two schemes do not hash alike
+    return term in _regions() or (code.scheme == "SRT" and any(term == one for one in _regions()))
 
 
 def find_region(exam: Exam, setting: Code | None = None) -> Code | None:

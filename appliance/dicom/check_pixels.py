@@ -9,7 +9,7 @@ from appliance.dicom.check_conditions import tag
 from appliance.dicom.check_picture import described, frames_told, lossy_told
 from appliance.dicom.elements import UNDEFINED, Level, Opened
 from appliance.dicom.finding import Finding, Findings
-from appliance.dicom.syntaxes import SYNTAXES, Syntax, by_uid
+from appliance.dicom.syntaxes import Syntax, by_uid
 from appliance.errors import InputError
 
 _ROWS, _COLUMNS, _FRAMES = tag("Rows"), tag("Columns"), tag("NumberOfFrames")
@@ -17,7 +17,7 @@ _SAMPLES, _ALLOCATED, _STORED = tag("SamplesPerPixel"), tag("BitsAllocated"), ta
 _PHOTOMETRIC = tag("PhotometricInterpretation")
 _EXTENDED, _EXTENDED_LENGTHS = 0x7FE00001, 0x7FE00002
 _DOCUMENT, _DOCUMENT_LENGTH = tag("EncapsulatedDocument"), tag("EncapsulatedDocumentLength")
-_ITEM, _DELIMITER, _PADDING = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0", b"\xfc\xff\xfc\xff"
+_ITEM, _DELIMITER = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"
 _HEAD = 1 << 18  # bytes of a frame within which its header ends
 
 
@@ -87,11 +87,11 @@ def _native(file: Opened, length: int, vr: str) -> Findings:
 
 
 def _end(file: Opened, at: int) -> Findings:
-    """Nothing but padding may follow."""
-    if at < file.size:
-        file.stream.seek(at)
-        if file.stream.read(4) != _PADDING and not (file.syntax_uid == SYNTAXES["deflated"].uid and file.size - at == 1):
-            yield finding.error("PixelData", f"{file.size - at} bytes follow it that belong to nothing")
+    """Nothing may follow but elements of higher tags: private ones, signatures, padding (PS3.10 7.2)."""
+    file.stream.seek(at)
+    tag_after = file.stream.read(8)
+    if tag_after and (len(tag_after) < 8 or struct.unpack_from("<2H", tag_after) <= (0x7FE0, 0x0010)):
+        yield finding.error("PixelData", f"{file.size - at} bytes follow it that belong to nothing")
 
 
 def _encapsulated(file: Opened, syntax: Syntax) -> Findings:

@@ -48,7 +48,7 @@ KINDS: dict[str, Kind] = {
         Kind("vl-endoscopic", _STORAGE + "77.1.1", _STORAGE + "77.1.1.1", ("ES",)),
         Kind("vl-microscopic", _STORAGE + "77.1.2", _STORAGE + "77.1.2.1", ("GM",)),
         Kind("vl-photographic", _STORAGE + "77.1.4", _STORAGE + "77.1.4.1", ("XC",)),
-        Kind("document"),
+        Kind("document", modalities=("DOC",)),
     )
 }
 _BY_MODALITY = {
@@ -77,9 +77,7 @@ def kind_for(modality: str, subject: Subject | None = None) -> str:
 def modality_for(kind: str, modality: str) -> str:
     """The modality that a series of this kind bears in an exam of that modality: the exam's own wherever it is legal."""
     legal = find_kind(kind).modalities
-    if legal:
-        return modality if modality in legal else legal[0]
-    return modality or ("DOC" if kind == "document" else "OT")
+    return modality if modality and (modality in legal or not legal) else (*legal, "OT")[0]
 
 
 def find_kind(word: str) -> Kind:

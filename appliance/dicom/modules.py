@@ -203,18 +203,23 @@ def protocol_name(exam: Exam, series: Series) -> str:
 
 
 def general_series(dataset: Dataset, exam: Exam, series: Series, zone: tzinfo | None) -> None:
-    """General Series (PS3.3 C.7.3.1) with its request attributes and performed step; documents bear the same (C.24.1).
+    """General Series (PS3.3 C.7.3.1): that of a document, and who worked.
 
     Series Laterality is never written: Image Laterality says it object by object.
     """
+    document_series(dataset, exam, series, zone)
+    put(dataset, "PerformingPhysicianName", _agreed(order.performing_physician for order in exam.orders))
+    put(dataset, "OperatorsName", exam.operator)
+
+
+def document_series(dataset: Dataset, exam: Exam, series: Series, zone: tzinfo | None) -> None:
+    """Encapsulated Document Series (PS3.3 C.24.1): the series, its performed step and its request attributes."""
     dataset.Modality = series.modality
     dataset.SeriesInstanceUID = series.uid
     dataset.SeriesNumber = series.number
     put_moment(dataset, "Series", exam.started, zone)
     put(dataset, "SeriesDescription", series.description)
     put(dataset, "ProtocolName", protocol_name(exam, series))
-    put(dataset, "PerformingPhysicianName", _agreed(order.performing_physician for order in exam.orders))
-    put(dataset, "OperatorsName", exam.operator)
     put(dataset, "PerformedProcedureStepID", exam.step_id)
     put_moment(dataset, "PerformedProcedureStepStart", exam.started, zone)
     words = dict.fromkeys(order.step_description for order in exam.orders if order.step_description)

@@ -286,11 +286,12 @@ def _seen(making: Making, subject: Still | Clip) -> Seen:
 
 
 def _common(dataset: Dataset, making: Making) -> None:
-    """Patient, study, series and equipment."""
+    """Patient, study, equipment, and the series of an image or of a document."""
     modules.patient(dataset, making.exam)
     modules.general_study(dataset, making.exam, making.zone)
     modules.patient_study(dataset, making.exam, making.zone)
-    modules.general_series(dataset, making.exam, making.series, making.zone)
+    series = modules.document_series if making.kind == "document" else modules.general_series
+    series(dataset, making.exam, making.series, making.zone)
     modules.general_equipment(dataset, making.device)
 
 
