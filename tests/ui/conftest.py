@@ -1,6 +1,5 @@
 """A desk, a server over it, and one headless Chromium per test process with a finger."""
 
-import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,15 +8,21 @@ from typing import Any
 import pytest
 from fake_desk import FakeDesk
 from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.actions.action_builder import ActionBuilder
 from selenium.webdriver.common.actions.pointer_input import PointerInput
-from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 
 from appliance.ui import api, screens
 from appliance.ui.serve import Server
 
+# in one go: between finding and reading, the screen may have drawn anew
+VISIBLE = """
+const named = [...document.querySelectorAll('[data-testid]')].filter((one) => one.dataset.testid === arguments[0]);
+return named.filter((one) => one.checkVisibility());
+"""
+WORDS = VISIBLE.replace("filter((one) => one.checkVisibility());", "find((one) => one.checkVisibility())?.innerText;")
 SHOTS = Path(__file__).parents[2] / "test-results" / "screens"
 FLAGS = [
     "--headless=new",
@@ -66,23 +71,32 @@ class Screen:
 
     def all(self, testid: str) -> list[WebElement]:
         """What is visible under that name."""
-        found = self.driver.find_elements(By.CSS_SELECTOR, f"[data-testid={json.dumps(testid)}]")
-        return [element for element in found if element.is_displayed()]
+        return list(self.script(VISIBLE, testid))
 
     def find(self, testid: str) -> WebElement:
         """The visible element of that name; waits for it."""
-        self.until(lambda: self.all(testid), f"{testid} is visible")
-        return self.all(testid)[0]
+        found: list[WebElement] = []
+        self.until(lambda: found.extend(self.all(testid)) or found, f"{testid} is visible")
+        return found[0]
 
     def text(self, testid: str) -> str:
-        """Its words."""
-        return str(self.find(testid).text)
+        """Its words, as they are shown."""
+        self.find(testid)
+        return str(self.script(WORDS, testid) or "")
 
     def tap(self, testid: str, times: int = 1, pause: float = 0.2) -> None:
         """One short touch, or several."""
+        for _ in range(3):
+            try:
+                self._touch(self.find(testid), times, pause)
+                return
+            except StaleElementReferenceException:
+                continue  # drawn anew before the finger was there
+        raise AssertionError(f"{testid} never holds still")
+
+    def _touch(self, element: WebElement, times: int, pause: float) -> None:
         finger = PointerInput("touch", "finger")
         action = ActionBuilder(self.driver, mouse=finger, duration=0)
-        element = self.find(testid)
         for index in range(times):
             finger.create_pointer_move(duration=0, x=0, y=0, origin=element)
             finger.create_pointer_down(button=0)

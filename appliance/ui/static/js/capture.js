@@ -19,7 +19,7 @@ export class Capture {
     this.deeds = Promise.resolve(); // record and stop, one after the other
     this.pressing = new Set(); // stills that are not answered yet
     this.stage = new Stage({ onDelete: (picture) => this.delete(picture) });
-    this.gallery = new Gallery({ notices, onReview: (picture) => this.stage.review(picture) });
+    this.gallery = new Gallery({ notices, onReview: (picture) => this.stage.review(picture), onChange: () => this.tick() });
     this.banner = h("header.banner", { testid: "banner", label: "Patient" });
     this.taken = h("small", { testid: "count" });
     this.still = h("button.still", { testid: "still", label: "Take a still" }, icon("camera"), h("span", {}, "Still"), this.taken);
@@ -126,6 +126,7 @@ export class Capture {
         tile?.failed();
         this.notices.trouble(error, wanted.on ? "Not recording:" : "The clip:");
         if (this.wanted === wanted) this.wanted = null;
+        this.tick();
       }
       // by then the station's news has told the same; if it tells otherwise, it is right
       setTimeout(() => this.wanted === wanted && (this.wanted = null), 1500);
@@ -135,7 +136,6 @@ export class Capture {
   delete(picture) {
     this.stage.review(null);
     this.gallery.delete(picture.id);
-    this.tick();
   }
 
   async end(how, body) {

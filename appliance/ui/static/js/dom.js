@@ -81,7 +81,7 @@ export function setIcon(holder, name) {
 
 // A press acts when the finger lands, not when it leaves; a bouncing contact (glove, worn panel) counts once.
 // Keyboards and assistive devices send a click without a pointer: that counts too.
-export function onPress(button, act, bounce = 120) {
+export function onPress(button, act, bounce = 80) {
   let last = -Infinity;
   const press = (event) => {
     if (button.disabled || (event.button ?? 0) !== 0) return;

@@ -9,9 +9,10 @@ const UNDO = 6000; // ms before a deletion is told to the station
 export const thumbnailOf = (id) => `api/exam/pictures/${encodeURIComponent(id)}/thumbnail.jpg`;
 
 export class Gallery {
-  constructor({ notices, onReview }) {
+  constructor({ notices, onReview, onChange }) {
     this.notices = notices;
     this.onReview = onReview;
+    this.onChange = onChange;
     this.tiles = new Map(); // picture id -> tile
     this.waiting = []; // pictures that were asked for and are not kept yet, oldest first
     this.deleting = new Map(); // picture id -> timer
@@ -107,6 +108,7 @@ export class Gallery {
     tile.dataset.testid = `undo-${id}`;
     tile.setAttribute("aria-label", "Deleted: undo");
     this.deleting.set(id, setTimeout(() => this.send(id), UNDO));
+    this.onChange();
   }
 
   undo(id) {
@@ -116,6 +118,7 @@ export class Gallery {
     tile.classList.remove("deleted", "gone");
     tile.signature = null;
     this.update(this.pictures);
+    this.onChange();
   }
 
   async send(id, extra = {}) {

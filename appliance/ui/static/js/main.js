@@ -75,8 +75,12 @@ function renderLast() {
   const signature = JSON.stringify(last ?? null);
   if (signature === lastSignature) return;
   lastSignature = signature;
-  worklist.last.replaceChildren(...(last ? [examLine(last)] : []));
+  const shown = worklist.last.firstElementChild;
+  const line = last && examLine(last, shown);
+  if (line !== shown) worklist.last.replaceChildren(...(line ? [line] : []));
 }
+
+render(); // nothing is shown that the station has not told
 
 new Wire({
   onState(news) {

@@ -11,7 +11,8 @@ export function nameOf(patient) {
 }
 
 export function factsOf(patient, accession) {
-  const birth = patient.birth_words ? fact("born", patient.birth_words, "birth") : fact("", "birth date not known", "birth");
+  const known = Boolean(patient.birth_date && patient.birth_words);
+  const birth = fact(known ? "born" : "", known ? patient.birth_words : "birth date not known", "birth");
   return h("span.facts", {}, birth, sexWords(patient.sex) ? fact("", sexWords(patient.sex)) : null, fact("ID", patient.id, "patient-id"), accession ? fact("Acc", accession, "accession") : null);
 }
 
@@ -26,10 +27,9 @@ export function dangers(place) {
   return parts.filter(([, words]) => words);
 }
 
-// The standard's codes (0010,21C0), or words
-const PREGNANCY = { "0001": "", "0002": "possibly pregnant", "0003": "pregnant", "0004": "not known" };
+// The standard's codes (0010,21C0) or words; what is no danger is not said
+const PREGNANCY = { "0001": "", "0002": "possibly pregnant", "0003": "pregnant", "0004": "not known", "not pregnant": "", "pregnancy unknown": "not known" };
 function pregnancyWords(words = "", sex = "") {
-  const code = /^\d+$/.test(words) ? words.padStart(4, "0") : words;
-  if (code === "0004" && sex === "M") return "";
-  return PREGNANCY[code] ?? words;
+  const said = PREGNANCY[/^\d+$/.test(words) ? words.padStart(4, "0") : words] ?? words;
+  return said === "not known" && sex === "M" ? "" : said;
 }

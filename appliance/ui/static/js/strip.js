@@ -1,7 +1,7 @@
 // The strip: what is still owed, whether the peers answer, the disk and the live picture. Always there, always words.
 
 import { h, icon, setIcon, show, write } from "./dom.js";
-import { space } from "./words.js";
+import { capital, space } from "./words.js";
 
 const PICTURE = { live: ["check", "Live"], ended: ["pause", "Source ended"], "no signal": ["warning", "No signal"], frozen: ["warning", "Picture frozen"], lost: ["warning", "Camera lost"] };
 
@@ -25,18 +25,14 @@ export class Strip {
   update(state) {
     const { owed, disk, picture } = state;
     const nothing = owed.objects + owed.reports + owed.refused === 0;
-    write(this.owed.words, owed.words || (nothing ? "Nothing is owed" : "Still owed"));
+    write(this.owed.words, capital(owed.words || (nothing ? "nothing is owed" : "still owed")));
     setIcon(this.owed.holder, owed.refused ? "warning" : nothing ? "check" : "out");
     this.owed.element.dataset.mood = owed.refused ? "bad" : nothing ? "good" : "busy";
 
     const signature = JSON.stringify(state.peers.map((peer) => [peer.name, peer.answers, peer.words]));
     if (signature !== this.signature) {
       this.signature = signature;
-      // many peers: those that answer become one word, so that the others have room
-      const well = state.peers.filter((peer) => peer.answers === true);
-      const many = state.peers.length > 3 && well.length > 1;
-      const all = many ? h("span.peer", { "data-mood": "good" }, icon("check"), `${well.length} peers answer`) : "";
-      this.peers.replaceChildren(all, ...state.peers.filter((peer) => !many || peer.answers !== true).map(peerChip));
+      this.peers.replaceChildren(...chips(state.peers));
       if (!state.peers.length) this.peers.append("no peers set up");
     }
 
@@ -53,7 +49,20 @@ export class Strip {
   }
 }
 
+// Peers of which the same is to be said become one chip, so that the others have room
+function chips(peers) {
+  const well = peers.filter((peer) => peer.answers === true);
+  const unasked = peers.filter((peer) => peer.answers === null);
+  const many = peers.length > 3 && well.length > 1;
+  const same = unasked.length > 1 && unasked.every((peer) => peer.words === unasked[0].words);
+  const shown = peers.filter((peer) => !(many && peer.answers === true) && !(same && peer.answers === null)).map(peerChip);
+  if (many) shown.unshift(h("span.peer", { "data-mood": "good" }, icon("check"), `${well.length} peers answer`));
+  if (same) shown.push(h("span.peer", { "data-mood": "", "data-answers": "null" }, icon("clock"), `${peers.length === unasked.length ? "peers" : unasked.map((peer) => peer.name).join(", ")}: ${unasked[0].words}`));
+  return shown;
+}
+
 export function peerChip(peer) {
-  const [symbol, mood, words] = peer.answers === true ? ["check", "good", peer.name] : peer.answers === false ? ["cross", "bad", `${peer.name}: no answer`] : ["clock", "", `${peer.name}: not asked yet`];
+  const unasked = `${peer.name}: ${peer.words || "not asked yet"}`;
+  const [symbol, mood, words] = peer.answers === true ? ["check", "good", peer.name] : peer.answers === false ? ["cross", "bad", `${peer.name}: no answer`] : ["clock", "", unasked];
   return h("span.peer", { "data-mood": mood, "data-answers": String(peer.answers), title: `${peer.address}: ${peer.words}` }, icon(symbol), words);
 }

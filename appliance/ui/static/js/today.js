@@ -2,21 +2,23 @@
 
 import { h, icon } from "./dom.js";
 import { factsOf, nameOf } from "./person.js";
-import { clock, space } from "./words.js";
+import { capital, clock, space } from "./words.js";
 import { peerChip } from "./strip.js";
 import { post } from "./wire.js";
 
-// One ended exam; its line turns to "stored, committed" with a tick
-export function examLine(exam) {
+// One ended exam; its line turns to "stored, committed" with a tick. Draws into `old` if that is the same exam's.
+export function examLine(exam, old) {
   const [symbol, mood] = exam.trouble ? ["warning", "bad"] : exam.done ? ["check", "good"] : ["out", "busy"];
   const abandoned = exam.state === "DISCONTINUED" ? "Abandoned: " : "";
-  return h(
-    "div.exam-line",
-    { testid: `exam-line-${exam.id}`, "data-mood": mood, "data-done": String(exam.done), role: "listitem" },
+  const testid = `exam-line-${exam.id}`;
+  const line = old?.dataset.testid === testid ? old : h("div.exam-line", { testid, role: "listitem" });
+  Object.assign(line.dataset, { mood, done: String(exam.done) });
+  line.replaceChildren(
     h("span.when", {}, clock(exam.ended)),
     h("span.who", {}, nameOf(exam.patient), factsOf(exam.patient, exam.accession), exam.description ? h("span.facts", {}, exam.description) : null),
-    h("span.fate", {}, icon(symbol), h("span.words", {}, abandoned + exam.line, exam.trouble ? h("small", {}, exam.trouble) : null)),
+    h("span.fate", {}, icon(symbol), h("span.words", {}, abandoned + exam.line, exam.trouble ? h("small", {}, exam.trouble) : "")),
   );
+  return line;
 }
 
 export class Today {
@@ -31,13 +33,13 @@ export class Today {
     const signature = JSON.stringify([state.exams, state.owed, state.peers, Math.round(state.disk.free_mb / 10), state.disk.ok, state.station]);
     if (signature === this.signature) return;
     this.signature = signature;
-    this.lines.replaceChildren(...state.exams.map(examLine));
+    this.lines.replaceChildren(...state.exams.map((exam) => examLine(exam)));
     if (!state.exams.length) this.lines.append(h("div.empty", {}, icon("clock"), h("strong", {}, "No exam has ended today.")));
     const { owed, disk, station } = state;
     const retry = h("button.quiet", { testid: "retry", on: { click: () => this.retry() } }, icon("refresh"), h("span", {}, `Try ${owed.refused} again`));
     this.side.replaceChildren(
       h("h2", {}, "Still owed to the hospital"),
-      h("p", {}, owed.words),
+      h("p", {}, capital(owed.words)),
       owed.refused ? retry : "",
       h("h2", {}, "Peers"),
       ...state.peers.map((peer) => h("p.peer-line", {}, peerChip(peer), h("small", {}, `${peer.address} · ${peer.roles.join(", ")}`), h("small", {}, peer.words))),

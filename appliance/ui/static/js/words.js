@@ -85,3 +85,4 @@ export function space(megabytes) {
 }
 
 export const count = (number, one, many = `${one}s`) => `${number} ${number === 1 ? one : many}`;
+export const capital = (words) => words.charAt(0).toLocaleUpperCase("en") + words.slice(1);

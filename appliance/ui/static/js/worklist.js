@@ -94,7 +94,7 @@ export class Worklist {
     card.order = order;
     card.haystack = fold([order.patient.name, order.patient.spoken_name, order.patient.id, order.accession].join(" "));
     const day = order.date && order.date !== today() ? h("small", {}, dateWords(order.date, false)) : null;
-    const marks = dangers(order).map(([label, words]) => h("span.mark", {}, icon("warning"), label === "Pregnancy" ? words : label));
+    const marks = dangers(order).map(([label, words]) => h("span.mark", {}, icon("warning"), label === "Pregnancy" ? (words === "not known" ? "pregnancy not known" : words) : label));
     if (twin) marks.unshift(h("span.mark.twin", {}, icon("note"), "Same name on this list: compare the ID"));
     if (order.status && !/^(SCHEDULED|READY|ARRIVED)$/i.test(order.status)) marks.unshift(h("span.mark.twin", {}, icon("note"), order.status));
     card.replaceChildren(
