@@ -20,6 +20,7 @@ from appliance.spool.doorbell import Doorbell
 from appliance.spool.ledger import Ledger
 from appliance.spool.shelf import Shelf
 from appliance.ui.api import build
+from appliance.ui.screens import mount
 from appliance.ui.serve import Server
 from appliance.ui.view import state_of
 from appliance.workflow.acquire import Acquisition, How, Place
@@ -59,7 +60,9 @@ class Station:
         self._bell.open()
         self._tap.start()
         host, _, port = (http or self._settings.station.http).rpartition(":")
-        self._server = Server(build(self, allow_hosts=(host.strip("[]"),)), host.strip("[]"), int(port))
+        app = build(self, allow_hosts=(host.strip("[]"),))
+        mount(app)
+        self._server = Server(app, host.strip("[]"), int(port))
         bound = self._server.start()
         self._url = f"http://{host}:{bound}/"
         self._sign()

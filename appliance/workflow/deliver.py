@@ -240,7 +240,7 @@ class Delivery:
 
 def _refusal_of_one(error: ApplianceError) -> bool:
     """Whether the peer answered at all: then only this one thing is in trouble."""
-    return not isinstance(error, PeerError) or not error.retry
+    return isinstance(error, Refused) or not isinstance(error, PeerError) or not error.retry
 
 
 def committer(peers: dict[str, Peer], name: str) -> tuple[str, Peer] | None:
