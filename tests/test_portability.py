@@ -1,11 +1,21 @@
 """macOS and Windows, played: what exists on Linux alone is asked for only where it is used, and missed in plain words."""
 
+import json
 import os
+import re
+import signal
 import subprocess
 import sys
+import time
+import urllib.request
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
+import psutil
 import pytest
+
+T = TypeVar("T")
 
 ROOT = Path(__file__).resolve().parents[1]
 SYSTEMS = ("darwin", "win32")
@@ -106,3 +116,46 @@ def test_the_command_line_answers_there(system):
     done = there(system, "-m", "appliance.cli", "--help")
     assert done.returncode == 0, done.stderr
     assert "worklist" in done.stdout
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_the_demo_runs_there_and_ends_when_told(system, tmp_path):
+    """Three processes, all on the played system: the screen is served, and an order of the hospital has come to it."""
+    environment = {
+        **os.environ,
+        "DICAP_TEST_SYSTEM": system,
+        "PYTHONPATH": f"{ROOT / 'tests' / 'foreign'}{os.pathsep}{ROOT}",
+        "DICAP_DATA": str(tmp_path / "data"),
+    }
+    log = tmp_path / "log"
+    with log.open("wb") as out:
+        words = [sys.executable, "-m", "appliance.cli", "run", "--demo", "--http", "127.0.0.1:0"]
+        process = subprocess.Popen(words, env=environment, cwd=tmp_path, stdout=out, stderr=out)
+    try:
+        address = waited(lambda: re.search(r"the screen is at (http://\S+)", log.read_text()), process, log)[1]
+        assert "<html" in answer(address)
+        assert waited(lambda: json.loads(answer(address + "api/state"))["worklist"]["orders"], process, log)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0, log.read_text()
+        assert "Traceback" not in log.read_text()
+    finally:
+        for child in psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []:
+            child.kill()
+        process.kill()
+        process.wait()
+
+
+def waited(look: Callable[[], T], process: subprocess.Popen, log: Path) -> T:
+    """What `look` gives, as soon as it gives something; a minute at the most, and less when the process has died."""
+    for _ in range(240):
+        found = look()
+        if found:
+            return found
+        assert process.poll() is None, log.read_text()
+        time.sleep(0.25)
+    raise AssertionError("nothing for a minute:\n" + log.read_text())
+
+
+def answer(address: str) -> str:
+    with urllib.request.urlopen(address, timeout=10) as page:
+        return page.read().decode()
