@@ -102,6 +102,20 @@ class Journal:
         self._file.write(json.dumps(words) + "\n")
 
 
+def settle(path: Path, record: Record, frames: int) -> None:
+    """Write the journal anew for a recording that was mended: its first `frames` frames, and that it is whole now."""
+    fresh = path.with_suffix(".fresh")
+    lines: list[Any] = [_facts(record)]
+    lines += [[record.numbers[at], round(record.times[at], 6)] for at in range(frames)]
+    lines += [{"note": words} for words in record.notes]
+    lines.append({"end": frames})
+    with fresh.open("w", encoding="utf-8") as file:
+        file.writelines(json.dumps(line) + "\n" for line in lines)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)
+
+
 def read(path: Path) -> Record | None:
     """What a journal says, up to where it was torn; None where not even its first line is whole."""
     try:

@@ -57,7 +57,10 @@ def salvage(path: Path) -> Clip | None:
     if record.ended:
         return finished(path, record, len(record.numbers))
     record.notes.append(_CUT_OFF)
-    return clip_of(path, record)
+    clip = clip_of(path, record)
+    if clip:
+        journal.settle(path.with_suffix(journal.SUFFIX), record, clip.frames)
+    return clip
 
 
 def clip_of(path: Path, record: Record) -> Clip | None:

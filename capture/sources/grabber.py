@@ -106,6 +106,28 @@ def find_input(inputs: list[Input], word: str) -> Input:
     raise SourceMissing(f"there is no input {word!r}; this device has: {known}.", "Choose one of these inputs.")
 
 
+class Beat:
+    """The rhythm of a device's time stamps: says how many frames are missing between two of them.
+
+    What counts is the rhythm of late, not the rate on paper: a camera that slows down in the dark loses nothing.
+    """
+
+    def __init__(self, rate: Fraction) -> None:
+        self._usual = float(1 / rate)
+        self._intervals: deque[float] = deque(maxlen=15)
+        self._last: float | None = None
+
+    def missing(self, moment: float) -> int:
+        """Frames lost between the frame before and the one stamped `moment` (seconds)."""
+        last, self._last = self._last, moment
+        if last is None:
+            return 0
+        interval = moment - last
+        usual = statistics.median(self._intervals) if len(self._intervals) >= 5 else self._usual
+        self._intervals.append(interval)
+        return round(interval / usual) - 1 if usual > 0 and interval > _GAP * usual else 0
+
+
 class Grabber:
     """A V4L2 device. Frames carry the kernel's time stamp; a pause between stamps shows as a gap in Frame.number."""
 
@@ -126,10 +148,10 @@ class Grabber:
         self._losses: tuple[Loss, ...] = ()
         self.format = self._look()
         self._frames = self._play()
-        self._intervals: deque[float] = deque(maxlen=15)
+        self._beat = Beat(self.format.rate)
         self._lock = threading.Lock()
         self._closed = False
-        self._number, self._last = -1, 0.0
+        self._number = -1
 
     def read(self) -> Frame | None:
         """The next frame; None once closed. SourceLost when the device goes away."""
@@ -142,8 +164,7 @@ class Grabber:
                 words = _words(error) if isinstance(error, OSError) else "it sends nothing any more"
                 raise SourceLost(f"{self.name} was lost: {words}.") from error
         moment = float(image.pts * image.time_base) if image.pts is not None and image.time_base else time.time()
-        self._number += 1 + self._missed(moment)
-        self._last = moment
+        self._number += 1 + self._beat.missing(moment)
         return Frame(self._number, moment, settle_colour(image), self.format, self._losses)
 
     def has_signal(self) -> bool:
@@ -211,12 +232,3 @@ class Grabber:
                 yield from packet.decode()
             except av.error.InvalidDataError:
                 continue  # a torn JPEG of a camera; the time stamps show the gap
-
-    def _missed(self, moment: float) -> int:
-        """How many frames did not come between the last one and this; cameras slow down in the dark, which is no loss."""
-        if not self._last:
-            return 0
-        interval = moment - self._last
-        usual = statistics.median(self._intervals) if len(self._intervals) >= 5 else float(1 / self.format.rate)
-        self._intervals.append(interval)
-        return round(interval / usual) - 1 if usual > 0 and interval > _GAP * usual else 0

@@ -13,7 +13,7 @@ from fractions import Fraction
 _CAPTURE = 1  # V4L2_BUF_TYPE_VIDEO_CAPTURE, and the capability bit of the same value
 _DEVICE_CAPS = 0x80000000
 _NO_POWER, _NO_SIGNAL, _NO_LOCK = 0x1, 0x2, 0x100
-_STD_525 = 0xF900 | 0x00600 | 0x00100  # NTSC M, M-JP, M-KR, 443; PAL-M and -60 also have 525 lines
+_STD_525 = 0xF900  # NTSC M, M-JP, M-KR and 443; PAL-M and PAL-60 have 525 lines too
 _FORMAT_SIZE = 208 if struct.calcsize("P") == 8 else 204
 _NAMES = {
     b"YUYV": "yuyv422", b"UYVY": "uyvy422", b"NV12": "nv12", b"YU12": "yuv420p", b"GREY": "gray", b"Y16 ": "gray16le",
