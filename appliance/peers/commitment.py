@@ -231,10 +231,12 @@ class Commitments:
         association.dimse.send_msg(request, number)
         end = time.monotonic() + _PATIENCE
         while time.monotonic() < end and association.dul.is_alive() and not self._stopping.is_set():
-            if association.dul.peek_next_pdu() is not None:  # released or aborted instead of an answer
-                return None
+            # looked at first: an answer that came before the release is then in the queue already
+            is_over = association.dul.peek_next_pdu() is not None
             came, message = association.dimse.get_msg(block=False)
             answer: Any = message
+            if answer is None and is_over:
+                return None
             if answer is None:
                 time.sleep(0.002)
             elif isinstance(answer, N_EVENT_REPORT):

@@ -16,7 +16,7 @@ from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.sop_class import ModalityPerformedProcedureStep, ModalityWorklistInformationFind, Verification  # type: ignore
 
 from appliance.clinic.order import Order
-from appliance.peers import demo, mpps
+from appliance.peers import demo, mpps, nonsense
 from appliance.peers.faults import Faults
 from appliance.peers.matching import answer, matches, unsupported
 from appliance.peers.mpps import BEGUN, ENDED, Step
@@ -112,27 +112,16 @@ class Ris(Scp):
 
     def _nonsense(self, event: evt.Event) -> Iterator[tuple[int, Dataset | None]]:
         kinds = self.faults.value("ris-nonsense").words
-        dice = self.faults.dice("ris-nonsense")
-        if "bytes" in kinds:  # past pynetdicom, which would not encode it
-            request: Any = event.request
-            response = C_FIND()
+        request: Any = event.request
+        is_implicit = UID(event.context.transfer_syntax).is_implicit_VR
+        for identifier in nonsense.identifiers(kinds, self.faults.dice("ris-nonsense"), is_implicit):
+            response = C_FIND()  # past pynetdicom's own answer, which would not encode it
             response.MessageIDBeingRespondedTo = request.MessageID
             response.AffectedSOPClassUID = request.AffectedSOPClassUID
             response.Status = PENDING
-            response.Identifier = BytesIO(dice.randbytes(200))
+            response.Identifier = BytesIO(identifier)
             event.assoc.dimse.send_msg(response, event.context.context_id)
-        if "fields" in kinds:
-            yield PENDING, Dataset()
-            absurd = Dataset()
-            absurd.SpecificCharacterSet = "ISO_IR 192"
-            absurd.add_new("PatientName", "UN", b"\xff\xfe" + dice.randbytes(14))
-            absurd.add_new("PatientID", "UN", b" " * 64)
-            absurd.add_new("PatientBirthDate", "UN", b"yesterday\x1b[0m ")
-            absurd.add_new("StudyInstanceUID", "UN", b"not.a.uid ")
-            absurd.add_new("ScheduledProcedureStepSequence", "UN", b"one step")
-            yield PENDING, absurd
-        if "status" in kinds:
-            yield 0x1234, None
+        yield 0x1234 if "status" in kinds else 0x0000, None
 
     # performed steps
 

@@ -165,8 +165,12 @@ class Scp:
             door.close()
         if server is not None:
             server.shutdown()
-            for association in server.active_associations:
-                association.abort()
+            # each takes a tenth of a second; all at once
+            aborts = [threading.Thread(target=association.abort) for association in server.active_associations]
+            for abort in aborts:
+                abort.start()
+            for abort in aborts:
+                abort.join()
 
     def complain(self, words: str) -> None:
         """Note what a caller did wrong."""

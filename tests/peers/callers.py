@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import UID, ExplicitVRLittleEndian
 from pynetdicom import AE, evt
+from pynetdicom.association import Association
 from pynetdicom.sop_class import (
     ModalityPerformedProcedureStep,
     ModalityWorklistInformationFind,
@@ -53,7 +54,8 @@ def make_object(folder: Path, number: int, *, size: int = 64, **changes) -> Path
 def run(*words) -> subprocess.CompletedProcess:
     """One of DCMTK's tools, without its Nagle delays."""
     environment = {**os.environ, "TCP_NODELAY": "1"}
-    return subprocess.run([str(word) for word in words], capture_output=True, text=True, timeout=30, env=environment)
+    words = [str(word) for word in words]
+    return subprocess.run(words, capture_output=True, text=True, errors="replace", timeout=30, env=environment)
 
 
 def storescu(port: int, *files, options=()) -> subprocess.CompletedProcess:
@@ -76,6 +78,12 @@ def findscu(port: int, folder: Path, *keys, model: str = "-W", called: str = "RI
     return [dcmread(path, force=True) for path in sorted(folder.glob("rsp*.dcm"))]
 
 
+class Parked(Association):
+    """An association whose pause flag says nothing: the gate does. (A report that comes in clears the flag for good.)"""
+
+    _is_paused = property(lambda self: True, lambda self, value: None)
+
+
 class Modality:
     """One association of DICAP with a peer; `heard` collects commitment reports: (event type, data set)."""
 
@@ -87,6 +95,7 @@ class Modality:
         self.heard: list[tuple[int, Dataset]] = []
         handlers = [(evt.EVT_CONN_OPEN, lambda event: fit(event.assoc)), (evt.EVT_N_EVENT_REPORT, self._hear)]
         self.association = entity.associate("127.0.0.1", port, ae_title=called, evt_handlers=handlers)
+        self.association.__class__ = Parked
 
     def __enter__(self) -> "Modality":
         assert self.association.is_established
@@ -94,7 +103,8 @@ class Modality:
 
     def __exit__(self, *_) -> None:
         if self.association.is_established:
-            self.association.release()
+            with self.association._reactor_checkpoint.held(5):
+                self.association.release()
 
     def _hear(self, event):
         self.heard.append((event.event_type, event.event_information))
