@@ -208,6 +208,8 @@ def _guarded(args: argparse.Namespace) -> int:
         report = {**getattr(error, "report", {}), "error": str(error), "advice": error.advice}
         if args.json:
             sys.stdout.write(json.dumps(report, ensure_ascii=False, indent=1) + "\n")
+        elif error_report := getattr(error, "report", None):
+            show(args.command, dict(error_report))
         show_error(args.command, error)
         return int(getattr(error, "exit_code", 1))
     except KeyboardInterrupt:

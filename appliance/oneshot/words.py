@@ -37,7 +37,7 @@ def _kept(result: dict[str, Any]) -> list[str]:
         f"  {one['id']} {one['kind']} {one['columns']}x{one['rows']}, {one['frames']} frames, {one['size']} bytes, "
         f"{one['sop_instance_uid']}" + "".join(f"\n    {flaw}" for flaw in one["flaws"])
         for one in result["objects"]
-    ]
+    ] + [f"  NOT {one['file']}: {one['error']}" for one in result.get("failed", [])]
 
 
 def _ledger(result: dict[str, Any]) -> list[str]:
@@ -73,6 +73,25 @@ def _checked(result: dict[str, Any]) -> list[str]:
     return lines
 
 
+def _simulated(result: dict[str, Any]) -> list[str]:
+    lines = [
+        f"{one['modality']} {one['accession']}: {one['committed']} of {one['made']} committed, "
+        f"{one['told']} of {one['reports']} steps told {one['trouble']}".rstrip()
+        for one in result["exams"]
+    ]
+    lines.append(f"scenario {result['scenario']}, seed {result['seed']}: {result['seconds']} s, digest {result['digest'][:16]}")
+    return [*lines, f"report: {result['report']}"] if "report" in result else lines
+
+
+def _disc(result: dict[str, Any]) -> list[str]:
+    if "output" in result:
+        return [f"{result['output']}: {result['objects']} objects, {', '.join(result['profiles'])}, read back and good"]
+    return [
+        f"{one['disc']}: {one['objects']} objects, {'good' if not one['faults'] else '; '.join(one['faults'])}"
+        for one in result["discs"]
+    ]
+
+
 WORDS: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "worklist": _worklist,
     "still": _kept,
@@ -82,6 +101,8 @@ WORDS: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "sources": _sources,
     "send": _sent,
     "check": _checked,
+    "simulate": _simulated,
+    "disc": _disc,
     "wait": lambda result: ["nothing is owed any more"],
     "echo": lambda result: [f"{result['peer']} answers in {result['seconds'] * 1000:.1f} ms"],
 }

@@ -44,7 +44,7 @@ def state_of(place: Place, session: Session, tap: Tap, demo: bool) -> dict[str, 
         "worklist": _worklist(place),
         "exam": _open_exam(place, session),
         "exams": [_line(place, exam) for exam in _recent(place)],
-        "owed": _owed(owed(place)),
+        "owed": _owed(owed(place), _held(place, session)),
         "peers": _peers(place),
         "disk": {"free_mb": free, "reserve_mb": station.reserve_mb, "ok": free >= station.reserve_mb},
         "reasons": [
@@ -198,11 +198,19 @@ def exam_words(place: Place, debts: list[Debt], reports: list[Report]) -> tuple[
     return (words if told else words + "; the RIS is not told yet", done)
 
 
-def _owed(things: list[Debt | Report]) -> dict[str, Any]:
+def _held(place: Place, session: Session) -> int:
+    """How many pictures of the open exam wait for its end."""
+    exam = session.exam
+    return len(place.ledger.pictures(exam.id)) if exam and place.settings.station.send == "finish" else 0
+
+
+def _owed(things: list[Debt | Report], held: int) -> dict[str, Any]:
     refused = sum(one.state == State.REFUSED for one in things)
     objects = sum(isinstance(one, Debt) for one in things)
     reports = len(things) - objects
     parts = []
+    if held:
+        parts.append(f"{held} picture{'s' * (held != 1)} of this exam, sent with Finish")
     if objects:
         parts.append(f"{objects} object{'s' * (objects != 1)} on the way")
     if reports:
