@@ -108,7 +108,8 @@ def _greedy(found: Survey, cost: NDArray[np.int64], limit: int) -> list[Piece]:
 
 
 def _fits(found: Survey, cost: NDArray[np.int64], here: Entry, entry: Entry, limit: int) -> bool:
-    again = entry.leading * found.facts.format.width * found.facts.format.height * 3 // 2  # more than uncoded it cannot be
+    uncoded = found.facts.format.width * found.facts.format.height * 3 // 2
+    again = entry.leading * min(uncoded // 2, 8 * found.sizes[entry.packet])
     return bool(cost[entry.packet] - cost[here.packet] + again <= limit)
 
 

@@ -84,7 +84,7 @@ def _brightness(page: tifffile.TiffPage, bits: int, said: list[str]) -> tuple[Pi
         return value.astype(np.uint8 if bits == 8 else np.uint16), bits
     if kind == _PALETTE:
         table = np.asarray(page.colormap)
-        table = table // 257 if table.max() > 255 else table
+        table = table >> 8 if table.max() > 255 else table
         colours = np.moveaxis(table[:, samples], 0, -1).astype(np.uint8)
         plain = (colours[..., 0] == colours[..., 1]).all() and (colours[..., 1] == colours[..., 2]).all()
         return (colours[..., 0] if plain else colours), 8
