@@ -1,142 +1,189 @@
 """A file-set with its DICOMDIR, to a named profile (PS3.10 8, PS3.11)."""
 
+import os
 import shutil
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 
-from capture.encode import jpeg
-from pydicom import dcmread
 from pydicom.fileset import FileSet
+from pydicom.uid import UID
 
-from appliance.dicom import encapsulate, pixels, syntaxes
+from appliance.dicom import encapsulate, pixels, syntaxes, uids
 from appliance.dicom.stored import Stored
-from appliance.errors import InputError
-from appliance.media.profiles import PROFILES, Profile, by_name, for_video
+from appliance.dicom.syntaxes import Syntax
+from appliance.errors import DiskFull, InputError
+from appliance.media import pages, preview, records
+from appliance.media.profiles import MEDIA, Medium, choose
 
-PREVIEW_WIDTH = 1024
-README = """\
-This disc holds medical pictures in the DICOM format.
-
-For a hospital or practice: import the file DICOMDIR at the top of this disc.
-For everybody: open INDEX.HTM in a web browser. The pictures shown there are
-for orientation only; a diagnosis needs the DICOM files.
-
-Profiles of DICOM PS3.11: {profiles}
-Objects: {objects}
-Written by dicap; the DICOMDIR was written last and the whole was read back.
-"""
+SLACK = 1.05  # a file-set may be this much larger than its objects: records, pages, small pictures
 
 
 @dataclass(frozen=True)
 class Handout:
-    """What was made: the folder, the profiles it keeps, how many objects, how many bytes."""
+    """What was made: where, the profiles it keeps, how many objects, how many bytes, and what must be said about it."""
 
     folder: Path
     profiles: tuple[str, ...]
     objects: int
     size: int
+    notes: tuple[str, ...] = ()
 
 
-def make(folder: Path, objects: Sequence[Path], word: str = "auto") -> Handout:
-    """Write a file-set into an empty folder: objects, previews, README.TXT, INDEX.HTM, and last the DICOMDIR.
+@contextmanager
+def whole(folder: Path) -> Iterator[Path]:
+    """A place to fill that becomes `folder` when all went well; after any error nothing of it is left.
 
-    `word` is a name of STILL_PROFILES, or `auto`: the CD profile where all fits on a CD, else the JPEG one for DVD.
-    A still in a syntax that the profile does not have is transcoded without loss. Raises InputError where the folder
-    is not empty, SettingsError for an unknown profile.
+    An empty folder that is there already, as the mount point of a stick is, is filled itself and emptied after an error.
+    InputError where it is not empty or no folder.
     """
-    if folder.exists() and any(folder.iterdir()):
-        raise InputError(f"{folder} is not empty", "Name a new folder; nothing was written.")
-    if not objects:
-        raise InputError("there is no object to hand over", "Nothing was written.")
-    folder.mkdir(parents=True, exist_ok=True)
-    work = folder.with_name(folder.name + ".work")
-    work.mkdir()
+    if folder.is_dir() and not any(folder.iterdir()):
+        try:
+            yield folder
+        except BaseException:
+            for left in folder.iterdir():
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
+            raise
+        _sync(folder)
+        return
+    if folder.exists():
+        raise InputError(f"{folder} exists and is not empty", "Name a new folder; nothing was written.")
     try:
-        profile = _choose(objects) if word == "auto" else by_name(word)
-        names = {profile.name}
-        ready = []
-        for number, path in enumerate(objects):
-            ready.append(_suited(path, work / f"{number}.dcm", profile, names))
-        file_set = FileSet()
-        for path in ready:
-            file_set.add(path)
-        file_set.ID = "DICAP"
-        _pages(folder, ready, sorted(names))
-        file_set.write(folder)
-    finally:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    except OSError as error:
+        raise InputError(f"{folder} cannot be made: {error.strerror}", "Nothing was written.") from error
+    try:
+        work.chmod(0o755)
+        yield work
+        _sync(work)
+        work.rename(folder)
+    except BaseException:
         shutil.rmtree(work, ignore_errors=True)
-    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    return Handout(folder, tuple(sorted(names)), len(objects), size)
+        raise
 
 
-def _choose(objects: Sequence[Path]) -> Profile:
+def medium_for(word: str, objects: Sequence[Path], is_image: bool) -> Medium:
+    """The medium that a `--profile` word means for these objects; see profiles.choose."""
+    found: set[str] = set()
     megabytes = 0.0
     for path in objects:
-        with Stored(path) as stored:
-            if stored.syntax.kind == "video" or not stored.has_pixels:
-                megabytes += path.stat().st_size / 1e6
-            else:
-                facts = pixels.facts_in(stored.dataset)
-                megabytes += facts.rows * facts.columns * facts.samples * facts.bits_allocated / 8 * facts.frames / 1e6
-    return PROFILES["cd"] if megabytes < PROFILES["cd"].megabytes else PROFILES["dvd-jpeg"]
+        with _stored(path) as stored:
+            found.add(stored.syntax.name)
+            megabytes += _unpacked(path, stored) / 1e6
+    return choose(word, found, megabytes * SLACK, is_image)
 
 
-def _suited(path: Path, work: Path, profile: Profile, names: set[str]) -> Path:
-    """The object itself where the profile has its syntax, else a lossless copy in one that it has."""
-    with Stored(path) as stored:
-        own = stored.syntax
-    if own.kind == "video":
-        other = for_video(own.name)
-        if other is None:
-            raise InputError(
-                f"no media profile of the standard allows a video in {own.name}",
-                "Export it in another syntax (h264, mpeg2), or hand it over through the network.",
-            )
-        names.add(other.name)
-        return path
-    if own.name in profile.syntaxes:
-        return path
-    encapsulate.transcode(path, work, syntaxes.by_name(profile.fallback))
-    return work
+def make(folder: Path, objects: Sequence[Path], medium: Medium) -> Handout:
+    """Write a file-set into an empty folder: objects, previews, README.TXT, INDEX.HTM, and last the DICOMDIR.
+
+    An object in a syntax that the profile does not have is transcoded without loss; a video stays as it is. Raises
+    InputError where an object cannot be handed over or all does not fit, DiskFull. Fill it inside `whole`.
+    """
+    if not objects:
+        raise InputError("there is no object to hand over", "Nothing was written.")
+    headers = [records.header_of(path) for path in objects]
+    records.demand(headers)
+    records.complete(headers)
+    _demand_space(folder, objects)
+    file_set = FileSet()
+    file_set.UID = UID(uids.new())
+    file_set.ID = "DICAP"
+    found: list[Syntax] = []
+    shown = []
+    (folder / pages.FOLDER).mkdir()
+    for number, (path, header) in enumerate(zip(objects, headers, strict=True), 1):
+        leaf, record = records.branch(header)
+        target = folder / file_set.add_custom(header, leaf).FileID
+        target.parent.mkdir(parents=True, exist_ok=True)
+        syntax = _bring(path, target, medium)
+        record.ReferencedTransferSyntaxUIDInFile = UID(syntax)
+        found.append(syntaxes.by_uid(syntax))
+        shown.append(preview.make(target, header, folder / pages.FOLDER, number))
+    profiles, notes = _claims(found, medium)
+    pages.write(folder, "INDEX.HTM", pages.index(shown))
+    pages.write(folder, "README.TXT", pages.readme(medium.name, profiles, len(objects), notes))
+    with tempfile.TemporaryDirectory(prefix="dicap-dicomdir-") as work:
+        file_set.write(work)  # of the headers alone: what the DICOMDIR says of them is all that is kept
+        shutil.copyfile(Path(work) / "DICOMDIR", folder / "DICOMDIR")
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    if medium.megabytes and size > medium.megabytes * 1e6:
+        raise InputError(f"{size / 1e6:.0f} MB do not fit on a {medium.name}, which holds {medium.megabytes} MB",
+                         f"Hand over fewer exams, or choose another profile: {', '.join(MEDIA)}.")  # fmt: skip
+    return Handout(folder, profiles, len(objects), size, notes)
 
 
-def _pages(folder: Path, objects: Sequence[Path], names: Sequence[str]) -> None:
-    """README.TXT and INDEX.HTM with a small picture of every object (IHE PDI): no program runs from the disc."""
-    preview = folder / "IHE_PDI"
-    preview.mkdir()
-    rows = []
-    person = ""
-    for number, path in enumerate(objects, 1):
-        header = dcmread(path, stop_before_pixels=True, specific_tags=["PatientName", "PatientID", "StudyDescription",
-                         "StudyDate", "Modality", "NumberOfFrames", "InstanceNumber"])  # fmt: skip
-        name, number_of = str(header.get("PatientName", "")), str(header.get("PatientID", ""))
-        person = person or f"{escape(name)} [{escape(number_of)}]"
-        words = f"{header.get('Modality', '')} {header.get('StudyDate', '')} {escape(str(header.get('StudyDescription', '')))}"
-        picture = _preview(path, preview / f"P{number:07}.JPG")
-        shown = f'<img src="IHE_PDI/{picture}" alt="picture {number}">' if picture else "<p>A video or a document.</p>"
-        rows.append(f"<figure>{shown}<figcaption>{number}. {words}</figcaption></figure>")
-    page = (
-        '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>Medical pictures</title><style>'
-        "body{font:16px sans-serif;margin:2em;background:#f4f5f7;color:#16202a}"
-        "figure{display:inline-block;margin:0 1em 1em 0;background:#fff;padding:.6em;border-radius:8px;vertical-align:top}img{max-width:22em;display:block}"
-        "figcaption{padding-top:.5em;max-width:22em}</style></head><body>"
-        f"<h1>{person}</h1><p>For orientation only: a diagnosis needs the DICOM files, which a viewer opens through "
-        f"DICOMDIR. See <a href=\"README.TXT\">README.TXT</a>.</p>{''.join(rows)}</body></html>"
-    )
-    (folder / "INDEX.HTM").write_text(page, encoding="utf-8")
-    readme = README.format(profiles=", ".join(names), objects=len(objects))
-    (folder / "README.TXT").write_text(readme.replace("\n", "\r\n"), encoding="ascii", newline="")
+def _bring(path: Path, target: Path, medium: Medium) -> str:
+    """Copy an object to its place on the disc, or transcode it there; returns the UID of the syntax it then has."""
+    with _stored(path) as stored:
+        own, uid, has_pixels = stored.syntax, stored.uid, stored.has_pixels
+    try:
+        if own.name in medium.syntaxes or own.kind == "video":
+            shutil.copyfile(path, target)
+            return uid
+        fallback = syntaxes.by_name(medium.fallback)
+        if own.kind == "native" or not has_pixels or not fallback.is_compressed:
+            return _transcoded(path, target, syntaxes.by_name("explicit"))
+        try:
+            return _transcoded(path, target, fallback)
+        except InputError:
+            # what that codec does not carry (signed samples, odd colour models) every profile takes uncompressed
+            return _transcoded(path, target, syntaxes.by_name("explicit"))
+    except OSError as error:
+        raise InputError(f"{target.name} could not be written: {error.strerror}", "Nothing of the disc is left.") from error
 
 
-def _preview(path: Path, to: Path) -> str:
-    with Stored(path) as stored:
-        if stored.syntax.kind == "video" or not stored.has_pixels:
-            return ""
-    first = next(pixels.decode(path))
-    if first.dtype.itemsize > 1:
-        low, high = int(first.min()), int(first.max())
-        first = ((first.astype("float32") - low) * (255.0 / max(1, high - low))).astype("uint8")
-    to.write_bytes(jpeg(first, 85, PREVIEW_WIDTH))
-    return to.name
+def _transcoded(path: Path, target: Path, syntax: Syntax) -> str:
+    encapsulate.transcode(path, target, syntax)
+    return syntax.uid
+
+
+def _claims(found: Sequence[Syntax], medium: Medium) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The profiles that the file-set keeps; and in words which videos the standard has no profile for on this medium."""
+    videos = [syntax.name for syntax in found if syntax.kind == "video"]
+    strange = sorted({name for name in videos if name not in medium.videos})
+    profiles = {medium.profile, *(medium.videos[name] for name in videos if name in medium.videos)}
+    if not strange:
+        return tuple(sorted(profiles)), ()
+    note = f"the standard has no profile for video as {', '.join(strange)} on a {medium.name}: not every reader plays it"
+    return tuple(sorted({*profiles, medium.private})), (note,)
+
+
+def _demand_space(folder: Path, objects: Sequence[Path]) -> None:
+    needed = 0
+    for path in objects:
+        with _stored(path) as stored:
+            needed += _unpacked(path, stored)
+    free = shutil.disk_usage(folder).free
+    if needed * SLACK > free:
+        raise DiskFull(f"{folder} has {free / 1e6:.0f} MB free, {needed * SLACK / 1e6:.0f} MB are needed",
+                       "Nothing was written. Free space, or write to another disk.")  # fmt: skip
+
+
+def _unpacked(path: Path, stored: Stored) -> int:
+    """The most bytes that an object may have on a disc."""
+    size = path.stat().st_size
+    if stored.syntax.kind == "video" or not stored.has_pixels:
+        return size
+    return max(size, pixels.facts_in(stored.dataset).total_bytes + (1 << 16))
+
+
+def _stored(path: Path) -> Stored:
+    try:
+        return Stored(path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}", "Nothing was written.") from error
+
+
+def _sync(folder: Path) -> None:
+    """Wait until all of it lies on the medium: a stick is pulled out as soon as we say that it is done."""
+    if os.name != "posix":
+        return  # other systems flush what is closed, and cannot open a folder
+    for path in [*folder.rglob("*"), folder]:
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -1,109 +1,134 @@
 """Is this file-set what its DICOMDIR says it is: run after every writing, and on anybody's disc."""
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
 
-DIRECTORY = "1.2.840.10008.1.3.10"
-EXPLICIT = "1.2.840.10008.1.2.1"
-COMPONENT = re.compile(r"[A-Z0-9_]{1,8}")
-OTHER_FILES = frozenset({"DICOMDIR", "README.TXT", "INDEX.HTM"})
+from appliance.dicom import syntaxes
+from appliance.dicom.elements import opened
+from appliance.dicom.stored import Stored
+from appliance.errors import InputError
+from appliance.media import directory, profiles, records
+from appliance.media.directory import Entry
+
+_PIECE = 1 << 20
+# (what it is called, keyword in the record of which level, keyword in the file)
+_TWINS = (
+    ("Patient ID", 0, "PatientID"),
+    ("study", 1, "StudyInstanceUID"),
+    ("series", 2, "SeriesInstanceUID"),
+    ("modality", 2, "Modality"),
+    ("Instance Number", 3, "InstanceNumber"),
+)
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What was found: how many objects the DICOMDIR lists, and every fault in words (none: the disc is good)."""
+    """What was found: how many objects the DICOMDIR lists, every fault in words (none: the disc is good), and notes."""
 
     objects: int
     faults: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def verify(folder: Path) -> Verdict:
-    """Walk the links of the DICOMDIR and compare every record with its file (PS3.3 F, PS3.10 8)."""
-    directory = folder / "DICOMDIR"
-    if not directory.is_file():
-        return Verdict(0, ("there is no DICOMDIR at the top",))
+    """Walk the links of the DICOMDIR, compare every record with its file, and read every file to its end.
+
+    A folder is meant to be the root of a medium (PS3.3 F, PS3.10 8). Nothing is raised for a bad disc.
+    """
+    there = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    if "DICOMDIR" not in there:
+        other = next((name for name in there if name.upper() == "DICOMDIR"), "")
+        return Verdict(0, (f"the DICOMDIR is called {other}" if other else "there is no DICOMDIR at the top",))
     try:
-        root = dcmread(directory)
-    except (InvalidDicomError, OSError, EOFError) as error:
-        return Verdict(0, (f"the DICOMDIR cannot be read: {error}",))
-    faults = list(_of_directory(root))
-    listed: dict[str, Dataset] = {}
-    by_offset = {int(record.seq_item_tell): record for record in root.get("DirectoryRecordSequence", [])}
-    faults += _walk(by_offset, int(root.get("OffsetOfTheFirstDirectoryRecordOfTheRootDirectoryEntity", 0)), listed, set())
-    for name, record in sorted(listed.items()):
-        faults += _of_file(folder, name, record)
-    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    strangers = sorted(one for one in found - set(listed) if one not in OTHER_FILES and not one.startswith("IHE_PDI/"))
-    faults += [f"{one} is not in the DICOMDIR" for one in strangers if _is_dicom(folder / one)]
-    return Verdict(len(listed), tuple(faults))
+        found = directory.read(there["DICOMDIR"])
+    except InputError as error:
+        return Verdict(0, (str(error),))
+    faults = list(found.faults)
+    notes: list[str] = []
+    listed: dict[str, Entry] = {}
+    for entry in found.entries:
+        if entry.name in listed:
+            faults.append(f"{entry.name} is listed twice")
+        listed[entry.name] = entry
+    for name, entry in sorted(listed.items()):
+        if name in there:
+            faults += _of_file(there[name], entry, notes)
+        else:
+            faults.append(_absent(name, there))
+    faults += _of_others(set(there) - set(listed) - {"DICOMDIR"}, there, notes)
+    return Verdict(len(listed), tuple(faults), tuple(dict.fromkeys(notes)))
 
 
-def _of_directory(root: Dataset) -> Iterator[str]:
-    if root.file_meta.get("MediaStorageSOPClassUID") != DIRECTORY:
-        yield "the DICOMDIR is not a Media Storage Directory"
-    if root.file_meta.get("TransferSyntaxUID") != EXPLICIT:
-        yield "the DICOMDIR is not Explicit VR Little Endian"
-    if root.get("FileSetConsistencyFlag", 0) != 0:
-        yield "the DICOMDIR says of itself that it is inconsistent"
+def _absent(name: str, there: dict[str, Path]) -> str:
+    twin = next((one for one in there if one.upper() == name.upper()), "")
+    return f"{name} is listed but is there as {twin}: names are upper case" if twin else f"{name} is listed but not there"
 
 
-def _walk(records: dict[int, Dataset], offset: int, listed: dict[str, Dataset], seen: set[int]) -> list[str]:
-    faults: list[str] = []
-    while offset:
-        record = records.get(offset)
-        if record is None:
-            return [*faults, f"a link of the DICOMDIR leads to {offset}, where no record begins"]
-        if offset in seen:
-            return [*faults, f"the links of the DICOMDIR run in a circle at {offset}"]
-        seen.add(offset)
-        if "ReferencedFileID" in record:
-            parts = record.ReferencedFileID
-            parts = [parts] if isinstance(parts, str) else list(parts)
-            if len(parts) > 8 or not all(COMPONENT.fullmatch(part) for part in parts):
-                faults.append(f"{'/'.join(parts)} is not a legal File ID")
-            listed["/".join(parts)] = record
-        faults += _walk(records, int(record.get("OffsetOfReferencedLowerLevelDirectoryEntity", 0)), listed, seen)
-        offset = int(record.get("OffsetOfTheNextDirectoryRecord", 0))
-    return faults
+def _of_others(names: set[str], there: dict[str, Path], notes: list[str]) -> Iterator[str]:
+    """Objects that no record names are a fault (PS3.11 D.3.3); a program is worth a word; other files may be there."""
+    for name in sorted(names):
+        if _is_dicom(there[name]):
+            yield f"{name} is an object that is not in the DICOMDIR"
+        elif PurePosixPath(name.lower()).suffix in (".exe", ".com", ".bat", ".cmd", ".scr", ".msi", ".vbs", ".js", ".inf"):
+            notes.append(f"{name} is a program or starts one: dicap never writes any, do not run it unseen")
 
 
-def _of_file(folder: Path, name: str, record: Dataset) -> Iterator[str]:
-    path = folder / name
-    if not path.is_file():
-        yield f"{name} is listed but not there"
-        return
+def _of_file(path: Path, entry: Entry, notes: list[str]) -> Iterator[str]:
+    name = entry.name
     try:
-        header = dcmread(path, stop_before_pixels=True)
-        whole = dcmread(path, defer_size=4096)
-    except (InvalidDicomError, OSError, EOFError, ValueError) as error:
+        header = records.header_of(path)
+        yield from _compared(entry, header)
+        _read_to_end(path)
+    except (InputError, OSError, EOFError) as error:
         yield f"{name} cannot be read: {error}"
         return
-    pairs = (
+    uid = str(header.file_meta.get("TransferSyntaxUID", ""))
+    try:
+        syntax = syntaxes.by_uid(uid).name
+    except InputError as error:
+        notes.append(str(error))
+    else:
+        if not profiles.known_anywhere(syntax):
+            notes.append(f"no profile of the standard has a place for {syntax}; not every reader will show it")
+
+
+def _compared(entry: Entry, header: Dataset) -> Iterator[str]:
+    record = entry.record
+    pairs = [
         ("SOP Class", record.get("ReferencedSOPClassUIDInFile"), header.get("SOPClassUID")),
         ("SOP Instance", record.get("ReferencedSOPInstanceUIDInFile"), header.get("SOPInstanceUID")),
         ("transfer syntax", record.get("ReferencedTransferSyntaxUIDInFile"), header.file_meta.get("TransferSyntaxUID")),
-    )
+        ("meta SOP Instance", header.get("SOPInstanceUID"), header.file_meta.get("MediaStorageSOPInstanceUID")),
+    ]
+    levels = (*entry.above, record)
+    for what, level, keyword in _TWINS:
+        if len(levels) > level and levels[level].get(keyword) not in (None, ""):
+            pairs.append((what, levels[level].get(keyword), header.get(keyword)))
     for what, listed, found in pairs:
         if listed != found:
-            yield f"{name}: the DICOMDIR says {what} {listed}, the file says {found}"
-    if "Rows" in header and "PixelData" not in whole:
-        yield f"{name} has no pixel data: it is cut off"
-    expected = _native_length(whole)
-    if expected and len(whole.PixelData) < expected:
-        yield f"{name} is cut off: {len(whole.PixelData)} of {expected} bytes of pixel data"
+            yield f"{entry.name}: the DICOMDIR says {what} {listed}, the file says {found}"
 
 
-def _native_length(dataset: Dataset) -> int:
-    if "PixelData" not in dataset or dataset.file_meta.TransferSyntaxUID.is_compressed:
-        return 0
-    frames = int(dataset.get("NumberOfFrames", 1) or 1)
-    return int(dataset.Rows) * int(dataset.Columns) * int(dataset.SamplesPerPixel) * int(dataset.BitsAllocated) // 8 * frames
+def _read_to_end(path: Path) -> None:
+    """Read every byte that belongs to an object; InputError where it is cut off."""
+    with opened(path) as file:
+        for element in file.dataset.elements.values():
+            if element.position >= 0 and element.length != 0xFFFFFFFF and element.position + element.length > file.size:
+                raise InputError("it is cut off")
+        has_picture, has_pixels = file.dataset.has(0x00280010), file.pixels_at >= 0
+        if not has_pixels:
+            file.stream.seek(0)
+            while file.stream.read(_PIECE):
+                continue
+    if has_picture and not has_pixels:
+        raise InputError("it has no pixel data: it is cut off")
+    if has_pixels:
+        with Stored(path) as stored:
+            for _ in stored.fragments() if stored.syntax.is_compressed else stored.pieces():
+                continue
 
 
 def _is_dicom(path: Path) -> bool:

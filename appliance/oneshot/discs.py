@@ -25,6 +25,7 @@ def _make(settings: Settings, root: Path, args: Namespace) -> dict[str, Any]:
         "profiles": list(handout.profiles),
         "objects": handout.objects,
         "size": handout.size,
+        "notes": list(handout.notes),
         "verified": True,
     }
 
@@ -33,7 +34,13 @@ def _verify(args: Namespace) -> dict[str, Any]:
     verdicts = {word: publish.verify(Path(word)) for word in args.what}
     result = {
         "discs": [
-            {"disc": word, "objects": verdict.objects, "faults": list(verdict.faults)} for word, verdict in verdicts.items()
+            {
+                "disc": word,
+                "objects": verdict.objects,
+                "faults": list(verdict.faults),
+                "notes": list(verdict.notes),
+            }
+            for word, verdict in verdicts.items()
         ]
     }
     faults = [f"{word}: {fault}" for word, verdict in verdicts.items() for fault in verdict.faults]

@@ -3,9 +3,11 @@
 import hashlib
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from appliance.errors import InputError, SpoolError
+from appliance.clinic.exam import WRONG_WORKLIST_ENTRY, ExamState
+from appliance.errors import InputError, SpoolError, StateError
 from appliance.media import disc, fileset
 from appliance.media.fileset import Handout
 from appliance.media.verify import Verdict
@@ -16,36 +18,32 @@ from appliance.workflow.acquire import Place
 def hand_over(place: Place, exam_ids: Sequence[str], output: Path, profile: str) -> Handout:
     """Write exams as an ISO image (`.iso`) or a folder, and read all of it back before saying that it is done.
 
-    Raises InputError where a file has been let go already (the archive has it), SpoolError where reading back fails.
+    `profile` is `auto` or a word of media.profiles.MEDIA. Whatever goes wrong, nothing of the output is left. Raises
+    InputError where a file has been let go already (the archive has it), StateError for an exam that is open or was taken
+    under the wrong entry, SettingsError for an unknown profile, SpoolError where reading back fails.
     """
-    if output.exists() and (output.suffix.lower() == ".iso" or any(output.iterdir())):
+    is_image = output.suffix.lower() == ".iso"
+    if output.exists() and (is_image or not output.is_dir() or any(output.iterdir())):
         raise InputError(f"{output} exists already", "Name another; nothing was written.")
-    paths = []
-    for exam_id in exam_ids:
-        exam = place.ledger.exam(exam_id)
-        pictures = place.ledger.pictures(exam.id)
-        if not pictures:
-            raise InputError(f"the exam {exam_id} has no pictures", "Nothing was written.")
-        for picture in pictures:
-            path = place.shelf.path(picture.file)
-            if not path.is_file():
-                advice = "Fetch them from the archive; courier.keep_hours says how long they stay here."
-                raise InputError(f"the pictures of {exam_id} have been let go", advice)
-            paths.append(path)
-    if output.suffix.lower() != ".iso":
-        handout = fileset.make(output, paths, profile)
-        _demand(verify_folder(output))
-        return handout
-    with tempfile.TemporaryDirectory(prefix="dicap-disc-", dir=output.resolve().parent) as work:
+    paths = [path for exam_id in dict.fromkeys(exam_ids) for path in _pictures(place, exam_id)]
+    medium = fileset.medium_for(profile, paths, is_image)
+    if not is_image:
+        with fileset.whole(output) as folder:
+            handout = fileset.make(folder, paths, medium)
+            _demand(verify_folder(folder))
+        return replace(handout, folder=output)
+    with tempfile.TemporaryDirectory(prefix=".dicap-disc-", dir=_parent(output)) as work:
         folder = Path(work) / "disc"
-        handout = fileset.make(folder, paths, profile)
-        size = disc.write_iso(folder, output)
-        back = Path(work) / "back"
-        disc.read_iso(output, back)
-        _demand(verify_folder(back))
-        if _digests(folder) != _digests(back):
-            raise SpoolError("the image does not read back as it was written", "Do not hand it out; make it again.")
-    return Handout(output, handout.profiles, handout.objects, size)
+        folder.mkdir()
+        handout = fileset.make(folder, paths, medium)
+        _demand(verify_folder(folder))
+        image = Path(work) / "image.iso"
+        disc.write_iso(folder, image, medium.udf)
+        if disc.digests(image) != _digests(folder):
+            raise SpoolError("the image does not read back as it was written", "Nothing of it is left; make it again.")
+        size = image.stat().st_size
+        image.replace(output)
+    return replace(handout, folder=output, size=size)
 
 
 def verify(what: Path) -> Verdict:
@@ -60,17 +58,46 @@ def verify(what: Path) -> Verdict:
         return verify_folder(folder)
 
 
+def _pictures(place: Place, exam_id: str) -> list[Path]:
+    exam = place.ledger.exam(exam_id)
+    if exam.state == ExamState.OPEN:
+        raise StateError(f"the exam {exam_id} is still open", "Finish it first; nothing was written.")
+    if exam.reason == WRONG_WORKLIST_ENTRY:
+        what = f"the exam {exam_id} was taken under the wrong worklist entry: it may show another patient"
+        raise StateError(what, "Nothing was written. Assign its pictures to the right patient first.")
+    pictures = place.ledger.pictures(exam.id)
+    if not pictures:
+        raise InputError(f"the exam {exam_id} has no pictures", "Nothing was written.")
+    paths = []
+    for picture in pictures:
+        path = place.shelf.path(picture.file)
+        if not path.is_file():
+            advice = "Fetch them from the archive; courier.keep_hours says how long they stay here."
+            raise InputError(f"the pictures of {exam_id} have been let go", advice)
+        if _digest(path) != picture.sha256:
+            what = f"the file of picture {picture.id} is not what was kept: the spool's disk has damaged it"
+            raise SpoolError(what, "Nothing was written. Fetch the exam from the archive, and check the disk.")
+        paths.append(path)
+    return paths
+
+
+def _parent(output: Path) -> Path:
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{output.parent} cannot be made: {error.strerror}", "Nothing was written.") from error
+    return output.resolve().parent
+
+
 def _demand(verdict: Verdict) -> None:
     if verdict.faults:
-        raise SpoolError("what was written has faults: " + "; ".join(verdict.faults), "Do not hand it out; make it again.")
+        raise SpoolError("what was written has faults: " + "; ".join(verdict.faults), "Nothing of it is left; try again.")
 
 
 def _digests(folder: Path) -> dict[str, str]:
-    found = {}
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            with path.open("rb") as stream:
-                digest = hashlib.file_digest(stream, "sha256")
-            found[path.relative_to(folder).as_posix().upper()] = digest.hexdigest()
-    return found
+    return {path.relative_to(folder).as_posix(): _digest(path) for path in sorted(folder.rglob("*")) if path.is_file()}
 
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
