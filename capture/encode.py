@@ -112,6 +112,7 @@ class VideoEncoder:
             self._file.close()
 
     def _open(self, image: av.VideoFrame) -> None:
+        """Make chain and encoder for frames like this one: what need not be converted goes through untouched."""
         shape = self.coding.format
         matrix = int(image.colorspace)
         fits = image.format.name == "yuv420p" and matrix in _SPACES and int(image.color_range) != FULL
@@ -138,11 +139,11 @@ class VideoEncoder:
 
 
 def _demand_profile(coding: Coding, packet: bytes) -> None:
-    """DICOM's H.264 is High profile (PS3.5 8.2.7): an encoder that makes another one is none for us."""
+    """Archives take H.264 of High profile only (PS3.5 8.2.7): an encoder that makes another one is none for us."""
     at = packet.find(b"\x00\x00\x01\x67")
     if coding.codec == "h264" and at >= 0 and packet[at + 4] != 100:
         raise EncoderMissing(
-            f"{coding.encoder} made H.264 of profile {packet[at + 4]}, not High (100), which DICOM demands."
+            f"{coding.encoder} made H.264 of profile {packet[at + 4]}, not High (100), which archives demand."
         )
 
 
@@ -218,7 +219,7 @@ class Choice:
 def choose_codec(shape: Format) -> Choice:
     """The codec that this machine keeps up with at this size and rate, found by trying (under a second; once a process).
 
-    MPEG-2 where DICOM allows the size and rate and it is fast enough, because every archive takes it; else H.264; else
+    MPEG-2 where PS3.5 allows the size and rate and it is fast enough, because every archive takes it; else H.264; else
     whatever is fastest. EncoderMissing where no encoder takes that size and rate.
     """
     speeds: list[tuple[str, float]] = []

@@ -74,6 +74,7 @@ def words_for_missing(missing: list[tuple[int, int]], shape: Format) -> list[str
 
 
 def _sample(frame: Frame) -> Pixels:
+    """Some thousand brightnesses from all over the picture."""
     if isinstance(frame.image, np.ndarray):
         return frame.image.reshape(-1)[::_STEP].copy()
     plane = plane_of(frame.image, 0)

@@ -22,7 +22,11 @@ _EVERY = 15  # frames between two writes to disk
 
 @dataclass
 class Record:
-    """What is known of a recording: its coding, and for each frame the source's number and the time."""
+    """What is known of a recording: its coding, and for each frame the source's number and the time.
+
+    `format` is what is in the file, `source` what came from the device; they differ where the size was made even.
+    16 bytes of memory for each frame: 3.5 MB for two hours.
+    """
 
     word: str
     codec: str
@@ -53,7 +57,11 @@ class Record:
 
 
 class Journal:
-    """The file beside a recording: a line of facts, then a line for each frame; flushed twice a second and at its end."""
+    """The file beside a recording: JSON lines.
+
+    First the facts (coding, formats, when it began), then `[number, time]` for each frame, `{"note": words}` for what
+    a person should know, and `{"end": frames}` when the recording is whole. Handed to the system every 15 frames.
+    """
 
     def __init__(self, path: Path, coding: Coding, source: Format, captured: datetime, losses: Sequence[Loss]) -> None:
         self.record = Record(
@@ -72,7 +80,7 @@ class Journal:
         self._file.flush()
 
     def frame(self, number: int, moment: float) -> None:
-        """A frame was given to the encoder."""
+        """A frame was given to the encoder: the source's number for it, and its time in seconds since 1970."""
         self.record.numbers.append(number)
         self.record.times.append(moment)
         self._line([number, round(moment, 6)])
@@ -117,7 +125,10 @@ def settle(path: Path, record: Record, frames: int) -> None:
 
 
 def read(path: Path) -> Record | None:
-    """What a journal says, up to where it was torn; None where not even its first line is whole."""
+    """What a journal says, up to where it was torn; None where not even its first line is whole.
+
+    A journal may be some frames behind its recording, and one that was not ended says so by `ended`.
+    """
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
         record = _record(json.loads(lines[0]))

@@ -24,7 +24,11 @@ _BYTES = {"rgb24": 3, "gray": 1, "gray16le": 2}
 
 
 def finished(path: Path, record: Record, frames: int) -> Clip:
-    """The clip of a recording whose first `frames` frames are whole in the file."""
+    """The clip of a recording whose first `frames` frames are whole in the file.
+
+    Missing frames become flaws in words, and the times of all frames are given; the loss that the video codec brought
+    stands behind the earlier ones, its ratio counted from 24 bits a pixel.
+    """
     missing = record.gaps(frames)
     flaws = (*words_for_missing(missing, record.format), *record.notes)
     losses = record.losses
@@ -48,7 +52,11 @@ def finished(path: Path, record: Record, frames: int) -> Clip:
 
 
 def salvage(path: Path) -> Clip | None:
-    """What a crash left at `path`, as a clip; None where it is no recording or has no whole frame."""
+    """What a crash left at `path`, as a clip; None where it is no recording or has no whole frame.
+
+    The file is mended in place (by a copy beside it that replaces it whole) and its journal settled, so that salvaging
+    again, or being killed meanwhile, takes nothing more away.
+    """
     if path.suffix not in SUFFIXES or not path.is_file() or not path.stat().st_size:
         return None
     record = journal.read(path.with_suffix(journal.SUFFIX)) or _guess(path)
@@ -64,7 +72,10 @@ def salvage(path: Path) -> Clip | None:
 
 
 def clip_of(path: Path, record: Record) -> Clip | None:
-    """The whole frames of a file that was not closed properly; what comes after them is cut away."""
+    """The whole frames of a file that was not closed properly; what comes after them is cut away.
+
+    None where there is none. `record` gains the frames that its journal had not noted yet.
+    """
     if not path.is_file():
         return None
     if record.codec == "raw":
@@ -82,7 +93,10 @@ def clip_of(path: Path, record: Record) -> Clip | None:
 
 
 def _cut_video(path: Path, container: str, rate: Fraction) -> int:
-    """Copy the packets to a new file without the last one, which may be half; returns how many there are."""
+    """Copy the packets to a new file without the last one, which may be half; returns how many there are.
+
+    Nothing is encoded again. Where there is no room for the copy, the file stays as it is and its frames are counted.
+    """
     whole = path.with_name(path.name + ".part")
     frames = 0
     try:
@@ -153,6 +167,7 @@ def _guess(path: Path) -> Record | None:
 
 
 def _derivation(record: Record) -> str:
+    """What was done to the picture on the way into the clip, in words; empty where nothing was."""
     source, made = record.source, record.format
     if record.codec == "raw" or source is None or (source.width, source.height) == (made.width, made.height):
         return ""

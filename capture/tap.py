@@ -23,6 +23,10 @@ _STOP = 5.0  # seconds that a source may take to let go
 _QUALITY = 80
 
 
+def _nobody(state: str, words: str) -> None:
+    """Hears the news where nobody else does."""
+
+
 class Reader:
     """The frames of a tap, each of them, in order; made by Tap.subscribe. One thread reads it.
 
@@ -75,9 +79,7 @@ class Tap:
     `no signal`, `frozen`, `lost`, `ended`, and `dropped` for frames that did not come or were not taken in time.
     """
 
-    def __init__(
-        self, open_source: Callable[[], Source], *, on_news: Callable[[str, str], None] = lambda state, words: None
-    ):
+    def __init__(self, open_source: Callable[[], Source], *, on_news: Callable[[str, str], None] = _nobody) -> None:
         self.format: Format | None = None
         self.name = ""
         self.seen = 0.0  # when the newest frame came, seconds since 1970
@@ -171,6 +173,7 @@ class Tap:
                 self._readers.remove(reader)
 
     def _run(self) -> None:
+        """The thread: open, read until the source is lost, open again."""
         pause = _AGAIN[0]
         while not self._stopping.is_set():
             try:
@@ -222,6 +225,7 @@ class Tap:
         return self._latest.number + max(1, round(away * float(source.format.rate)))
 
     def _publish(self, frame: Frame) -> None:
+        """Hand a frame to every reader and to whoever looks at the newest; never waits."""
         now = time.monotonic()
         with self._news:
             self._latest, self._came, self.seen = frame, now, time.time()
@@ -234,6 +238,7 @@ class Tap:
                 self._tell("dropped", f"the recording does not keep up: {reader.lost} frames were lost")
 
     def _lost(self, error: CaptureError) -> None:
+        """Say what happened; recordings end when the device went away, and wait on while it was never there."""
         words = f"lost: {error} {error.advice}"
         if isinstance(error, SourceLost):
             self._end_readers(str(error), [str(error)])

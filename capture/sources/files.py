@@ -39,6 +39,7 @@ def open_spec(spec: str) -> Source:
 
 
 def _parse(spec: str) -> tuple[Path, bool, Fraction | None]:
+    """Path, whether to repeat, and the rate of `file:PATH[?loop][&rate=N]`."""
     words = spec.removeprefix("file:")
     place, question, tail = words.rpartition("?")
     options = tail.split("&")
@@ -53,7 +54,9 @@ def _parse(spec: str) -> tuple[Path, bool, Fraction | None]:
 class VideoFile:
     """Plays a video at its own rate. No frame is dropped here: to a slow reader it comes late.
 
-    The frames stay as they were decoded. `flaws` says what could not be read, once the end was reached.
+    The frames stay as they were decoded, and carry the time at which they were due; the clock starts with the first
+    `read`. `rate` plays it faster or slower than it says. `flaws` tells what could not be read, once the end was
+    reached. Raises BadPicture where nothing can be decoded.
     """
 
     live = False
@@ -145,6 +148,7 @@ class VideoFile:
 
 
 def _played(facts: Facts, rate: Fraction | None, turns: int) -> Format:
+    """The format in which a video is shown: upright, which a telephone's is not in its file."""
     shape = facts.format
     width, height, aspect, pixels = shape.width, shape.height, shape.aspect, shape.pixels
     if turns:
@@ -155,6 +159,7 @@ def _played(facts: Facts, rate: Fraction | None, turns: int) -> Format:
 
 
 def _losses_of(facts: Facts) -> tuple[Loss, ...]:
+    """The compression that the video brings along; its ratio is counted from 24 bits a pixel and the whole file."""
     if facts.codec not in _LOSSY:
         return ()
     frames = facts.frames or facts.seconds * float(facts.format.rate)
@@ -221,7 +226,10 @@ class PictureFolder:
 
 
 def read_picture(path: Path) -> Pixels:
-    """A picture as (rows, columns, 3) RGB or (rows, columns), uint8 or uint16, upright by its EXIF; BadPicture."""
+    """A picture as (rows, columns, 3) RGB or (rows, columns), uint8 or uint16, upright by its EXIF.
+
+    Colours of 16 bits are shown by their upper 8. BadPicture for what is empty, damaged, too large or no picture.
+    """
     try:
         data = np.fromfile(path, np.uint8)
         picture = cv2.imdecode(data, cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR) if data.size else None

@@ -62,21 +62,24 @@ def _demand_linux(spec: str) -> None:
 
 
 def _device(path: str) -> Device:
-    try:
-        from capture.sources.v4l2 import Device
-    except ImportError as error:
-        raise NotOnThisSystem(f"{path} is not on this system: {error.name or error} is missing here.") from error
+    """The device, open for questions; SourceMissing in words, NotOnThisSystem where there is no ioctl."""
+    from capture.sources.v4l2 import Device
+
     try:
         return Device(path)
+    except ImportError as error:
+        raise NotOnThisSystem(f"{path} is not on this system: {error.name or error} is missing here.") from error
     except OSError as error:
         raise SourceMissing(f"{path} cannot be opened: {_words(error)}.") from error
 
 
 def _words(error: OSError) -> str:
+    """What the kernel's error number means for a person with a cable in the hand."""
     return _WORDS.get(error.errno or 0, error.strerror or str(error))
 
 
 def _listing(path: str) -> Listing | None:
+    """What `dicap sources` shows of a device; None for one that takes no pictures (metadata, encoders)."""
     try:
         device = _device(path)
     except SourceMissing as error:
@@ -129,7 +132,12 @@ class Beat:
 
 
 class Grabber:
-    """A V4L2 device. Frames carry the kernel's time stamp; a pause between stamps shows as a gap in Frame.number."""
+    """A V4L2 device, read through libavdevice.
+
+    Frames carry the kernel's time stamp (seconds since 1970), and a pause between stamps shows as a gap in Frame.number.
+    Field order and signal come from the driver itself, since a decoder does not know them. A TV input is read at 720×480
+    or 720×576, a camera in its best mode (`v4l2.best_mode`), anything else as its driver is set.
+    """
 
     live = True
 
@@ -213,6 +221,7 @@ class Grabber:
         return options
 
     def _look(self) -> Format:
+        """What the open device delivers; the pixels of television are not square (BT.601)."""
         stream: Any = self._container.streams.video[0]
         coder = stream.codec_context
         lines = self._device.lines()
@@ -224,6 +233,7 @@ class Grabber:
         return Format(coder.width, coder.height, rate, pixels, aspect if lines else Fraction(1), self._device.field_order())
 
     def _play(self) -> Iterator[av.VideoFrame]:
+        """Frames as they come; a camera that sends JPEG has compressed them already, and by how much is measured."""
         stream = self._container.streams.video[0]
         for packet in self._container.demux(stream):
             if stream.codec_context.name == "mjpeg" and packet.size:

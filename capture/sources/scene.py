@@ -104,6 +104,7 @@ class Scene:
         return planes
 
     def _print_column(self, canvas: Pixels) -> None:
+        """The words and the steps of gray beside the field."""
         step = round(52 * self._unit)
         lines = (
             ("TEST CARD", 1.35, _INK, 1.2),
@@ -140,6 +141,7 @@ def _polar(size: int) -> tuple[Pixels, Pixels]:
 
 
 def _disc(size: int) -> Pixels:
+    """Which pixels of the square lie in the field of view."""
     rows, columns = np.mgrid[0:size, 0:size].astype(np.float32) * (2 / size) - 1
     return np.asarray(np.hypot(rows, columns) < 0.985)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import struct
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ _NAMES = {
 
 
 def _request(letters: str, number: int, size: int) -> int:
+    """The number of an ioctl as asm-generic/ioctl.h composes it; `r` where the kernel writes, `w` where it reads."""
     way = {"r": 2, "w": 1, "rw": 3}[letters]
     return way << 30 | size << 16 | ord("V") << 8 | number
 
@@ -40,7 +40,11 @@ _ENUM_FRAMEINTERVALS = _request("rw", 75, 52)
 
 @dataclass(frozen=True)
 class Input:
-    """One socket of a grabber; `standards` is the V4L2 bit set, 0 for a digital one."""
+    """One socket of a grabber.
+
+    `standards` is the set of TV standards it takes as V4L2's bits (v4l2_std_id), 0 for a digital one; `status` V4L2's
+    bits for what is wrong with its signal.
+    """
 
     index: int
     name: str
@@ -64,10 +68,17 @@ class Mode:
 
 
 class Device:
-    """An open device; every question is one ioctl. OSError as the kernel gives it."""
+    """An open device; every question is one ioctl of linux/videodev2.h, and needs no stream to run.
+
+    `name` is the driver's, `captures` whether it takes pictures at all. Raises OSError as the kernel gives it, also in
+    the middle, when the device was pulled out; ImportError where there is no ioctl.
+    """
 
     def __init__(self, path: str) -> None:
+        import fcntl  # Linux and its kin only
+
         self.path = path
+        self._ioctl = fcntl.ioctl
         self._fd = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             answer = self._ask(_QUERYCAP, bytes(104))
@@ -145,6 +156,7 @@ class Device:
                 yield code, _NAMES[code]
 
     def _sizes(self, code: bytes) -> Iterator[tuple[int, int]]:
+        """Width and height of each size that is listed for a pixel format; none where any size within limits goes."""
         for index in range(64):
             answer = self._try(_ENUM_FRAMESIZES, struct.pack("=I4s36x", index, code))
             if answer is None or struct.unpack_from("=I", answer, 8)[0] != 1:  # only listed sizes
@@ -152,6 +164,7 @@ class Device:
             yield struct.unpack_from("=II", answer, 12)
 
     def _rate(self, code: bytes, width: int, height: int) -> Fraction | None:
+        """The highest rate at this size."""
         best = None
         for index in range(64):
             answer = self._try(_ENUM_FRAMEINTERVALS, struct.pack("=I4sII36x", index, code, width, height))
@@ -163,8 +176,9 @@ class Device:
         return best
 
     def _ask(self, request: int, question: bytes) -> bytes:
+        """One ioctl: the question is the structure filled in as far as asked, the answer the whole of it."""
         answer = bytearray(question)
-        fcntl.ioctl(self._fd, request, answer)
+        self._ioctl(self._fd, request, answer)
         return bytes(answer)
 
     def _try(self, request: int, question: bytes) -> bytes | None:

@@ -1,6 +1,7 @@
 """V4L2 devices, as far as a machine without one can show: names, modes, rhythm, failures in words."""
 
 import errno
+import fcntl
 import struct
 import subprocess
 import sys
@@ -150,7 +151,7 @@ class Kernel:
 @pytest.fixture
 def kernel(monkeypatch):
     made = Kernel()
-    monkeypatch.setattr(v4l2.fcntl, "ioctl", made.ioctl)
+    monkeypatch.setattr(fcntl, "ioctl", made.ioctl)
     return made
 
 
@@ -206,8 +207,7 @@ for name in ("fcntl", "termios", "grp", "pwd", "resource", "gpiozero", "lgpio", 
 import importlib, pkgutil, capture, capture.sources
 from capture.source import NotOnThisSystem
 for room in [*pkgutil.iter_modules(capture.__path__), *pkgutil.iter_modules(capture.sources.__path__, "sources.")]:
-    if room.name != "sources.v4l2":
-        importlib.import_module("capture." + room.name)
+    importlib.import_module("capture." + room.name)
 from capture.sources import find_sources, open_source
 def refused(make):
     try:
