@@ -187,7 +187,7 @@ def test_a_device_that_vanishes_while_it_is_asked_is_an_error_not_an_answer(kern
     def gone(fd, request, answer):
         raise OSError(errno.ENODEV, "No such device")
 
-    monkeypatch.setattr(v4l2.fcntl, "ioctl", gone)
+    monkeypatch.setattr(device, "_ioctl", gone)
     with pytest.raises(OSError, match="No such device"):
         device.inputs()
     device.close()
