@@ -14,27 +14,27 @@ SYNTAXES = (
 )
 OBJECTS = ("auto", "sc", "us", "vl-endoscopic", "vl-microscopic", "vl-photographic", "document")
 
-# command → module and function in appliance.oneshot; imported only when the command runs
+# command → module and function; imported only when the command runs
 HANDLERS = {
     "run": ("run", "run"),
     "station": ("run", "station"),
     "courier": ("run", "courier"),
     "hospital": ("run", "hospital"),
-    "sources": ("looks", "sources"),
-    "check": ("looks", "check"),
-    "worklist": ("talk", "worklist"),
-    "echo": ("talk", "echo"),
-    "send": ("talk", "send"),
-    "still": ("pictures", "still"),
-    "clip": ("pictures", "clip"),
-    "import": ("pictures", "import_files"),
-    "exam": ("pictures", "exam"),
-    "ledger": ("books", "ledger"),
-    "wait": ("books", "wait"),
-    "retry": ("books", "retry"),
-    "release": ("books", "release"),
-    "simulate": ("simulation", "simulate"),
-    "disc": ("discs", "disc"),
+    "sources": ("oneshot.looks", "sources"),
+    "check": ("oneshot.looks", "check"),
+    "worklist": ("oneshot.talk", "worklist"),
+    "echo": ("oneshot.talk", "echo"),
+    "send": ("oneshot.talk", "send"),
+    "still": ("oneshot.pictures", "still"),
+    "clip": ("oneshot.pictures", "clip"),
+    "import": ("oneshot.pictures", "import_files"),
+    "exam": ("oneshot.pictures", "exam"),
+    "ledger": ("oneshot.books", "ledger"),
+    "wait": ("oneshot.books", "wait"),
+    "retry": ("oneshot.books", "retry"),
+    "release": ("oneshot.books", "release"),
+    "simulate": ("oneshot.simulation", "simulate"),
+    "disc": ("oneshot.discs", "disc"),
 }
 
 
@@ -202,7 +202,7 @@ def _guarded(args: argparse.Namespace) -> int:
     try:
         settings = load(settings_file(args.config))
         module, function = HANDLERS[args.command]
-        handler = getattr(importlib.import_module(f"appliance.oneshot.{module}"), function)
+        handler = getattr(importlib.import_module(f"appliance.{module}"), function)
         result = handler(settings, data_folder(args.data), args)
     except (ApplianceError, CaptureError) as error:
         report = {**getattr(error, "report", {}), "error": str(error), "advice": error.advice}

@@ -62,10 +62,10 @@ class Courier:
         self._round("settle", self._settle)
         return port
 
-    def run(self, alive: Callable[[], None] = lambda: None) -> None:
+    def run(self, over: threading.Event, alive: Callable[[], None] = lambda: None) -> None:
         """Wait for rings until stopped; `alive` is called at least every second."""
         beat = 0.0
-        while not self._stopping.is_set():
+        while not over.is_set():
             rang = self._bell.wait(1.0)
             alive()
             if time.time() - beat > HEARTBEAT:

@@ -9,7 +9,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from appliance.clinic.order import Code
 from appliance.errors import SettingsError
 
 AETitle = Annotated[str, StringConstraints(pattern=r"^[^\\\x00-\x1f]{1,16}$", strip_whitespace=True)]
@@ -29,10 +28,6 @@ class CodeSetting(Branch):
     value: str = Field(description="Code Value")
     scheme: str = Field(description="Coding Scheme Designator: SCT, DCM, LN …")
     meaning: str = Field(description="Code Meaning, in words")
-
-    def code(self) -> Code:
-        """The same as a fact."""
-        return Code(self.value, self.scheme, self.meaning)
 
 
 class Station(Branch):

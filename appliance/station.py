@@ -9,8 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from capture.tap import Tap
-
 from appliance.clinic.order import Code, Order
 from appliance.clinic.patient import Patient, temporary_id
 from appliance.errors import StateError
@@ -26,6 +24,7 @@ from appliance.ui.view import state_of
 from appliance.workflow.acquire import Acquisition, How, Place
 from appliance.workflow.session import Session
 from capture.sources import open_source
+from capture.tap import Tap
 
 log = logging.getLogger("dicap.station")
 HEARTBEAT = 10.0  # seconds between two signs of life in the ledger
@@ -38,7 +37,6 @@ class Station:
         self.board = Board()
         self._settings = settings
         self._demo = demo
-        self._stopping = threading.Event()
         self._bell = Doorbell(root, "station")
         self._courier_bell = Doorbell(root, "courier")
         ledger = Ledger(root / "ledger.sqlite")
@@ -68,10 +66,10 @@ class Station:
         self._sign()
         return self._url
 
-    def run(self, alive: Callable[[], None] = lambda: None) -> None:
+    def run(self, over: threading.Event, alive: Callable[[], None] = lambda: None) -> None:
         """Pass the courier's rings on to the screens until stopped; `alive` is called at least every second."""
         beat = time.time()
-        while not self._stopping.is_set():
+        while not over.is_set():
             if self._bell.wait(1.0):
                 self.board.tell(Event("ledger.changed"))
             alive()
@@ -81,7 +79,6 @@ class Station:
 
     def stop(self) -> None:
         """Stop in reverse order; a running recording is kept first."""
-        self._stopping.set()
         if self._session.take:
             try:
                 self._session.stop()

@@ -10,18 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from capture.tap import Tap
 
 from appliance.clinic.exam import Picture
 from appliance.clinic.order import Code
 from appliance.errors import ApplianceError, InputError, PartlyFailed, SettingsError
 from appliance.oneshot.place import Meant, meant_exam, open_for, spool, words_of
 from appliance.settings import Settings
-from appliance.workflow.acquire import Acquisition, How, Place
+from appliance.workflow.acquire import Acquisition, How, Place, region_set
 from appliance.workflow.ingest import Found, bring_in
 from appliance.workflow.session import Session
 from capture.source import CaptureError
 from capture.sources import open_source
+from capture.tap import Tap
 
 STATION_PATIENCE = 5.0  # seconds a running station may take for an answer besides the capture itself
 
@@ -170,7 +170,7 @@ def _import(place: Place, args: Namespace) -> dict[str, Any]:
         args.syntax,
         args.quality,
         region=region_of(args),
-        usual_region=source.anatomic_region.code() if source.anatomic_region else None,
+        usual_region=region_set(source),
         laterality=args.laterality or source.laterality,
         origin="imported",
         fragmentable=args.fragmentable,

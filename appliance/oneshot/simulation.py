@@ -43,15 +43,17 @@ def simulate(settings: Settings, root: Path, args: Namespace) -> dict[str, Any]:
         courier = Courier(settings, spool)
         with closing(ledger):
             courier.start()
-            rounds = threading.Thread(target=courier.run, name="courier", daemon=True)
+            over = threading.Event()
+            rounds = threading.Thread(target=courier.run, args=(over,), name="courier", daemon=True)
             rounds.start()
             try:
                 exams = [modality.play(place, one, order, args.seed) for one, order in chosen]
                 _wait(place, plan.patience)
                 outcome = _outcome(place, plan, exams, args.seed, time.monotonic() - began)
             finally:
-                courier.stop()
+                over.set()
                 rounds.join(5)
+                courier.stop()
     result = _words(outcome)
     if args.report:
         target = Path(args.report)

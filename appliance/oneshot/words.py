@@ -79,7 +79,8 @@ def _simulated(result: dict[str, Any]) -> list[str]:
         f"{one['told']} of {one['reports']} steps told {one['trouble']}".rstrip()
         for one in result["exams"]
     ]
-    lines.append(f"scenario {result['scenario']}, seed {result['seed']}: {result['seconds']} s, digest {result['digest'][:16]}")
+    digest = result["digest"][:16]
+    lines.append(f"scenario {result['scenario']}, seed {result['seed']}: {result['seconds']} s, digest {digest}")
     return [*lines, f"report: {result['report']}"] if "report" in result else lines
 
 

@@ -16,7 +16,7 @@ from appliance.dicom import anatomy, check, objects
 from appliance.dicom.uids import Fresh, Uids
 from appliance.errors import CheckError, InputError, SettingsError, StateError
 from appliance.events import Event, Teller, nobody
-from appliance.settings import Settings
+from appliance.settings import Settings, SourceSetting
 from appliance.spool.ledger import Ending, Ledger
 from appliance.spool.shelf import Shelf
 from appliance.workflow.ingest import Document
@@ -83,6 +83,12 @@ class Made:
     origin: str = "captured"
     seconds: float = 0.0
     flaws: tuple[str, ...] = ()
+
+
+def region_set(source: SourceSetting) -> Code | None:
+    """The anatomic region that the settings say of a source."""
+    region = source.anatomic_region
+    return Code(region.value, region.scheme, region.meaning) if region else None
 
 
 class Acquisition:

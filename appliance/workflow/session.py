@@ -9,19 +9,18 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from capture.encode import choose_codec
-from capture.recorder import salvage
-from capture.tap import Tap
-
 from appliance.clinic.exam import Exam, ExamState, Picture
 from appliance.clinic.order import Order
 from appliance.errors import ApplianceError, StateError
 from appliance.events import Event
 from appliance.settings import SourceSetting
-from appliance.workflow.acquire import Acquisition, How, Place
+from appliance.workflow.acquire import Acquisition, How, Place, region_set
 from appliance.workflow.take import Take
+from capture.encode import choose_codec
 from capture.frame import Clip, Frame, Still
+from capture.recorder import salvage
 from capture.source import CaptureError, SourceLost
+from capture.tap import Tap
 
 FIRST_FRAME = 10.0  # seconds a source may take to show its first frame
 FRESH = 2.0  # seconds; an older frame is not what the technologist sees
@@ -175,7 +174,7 @@ class Session:
             object=source.object if object_word == "auto" else object_word,
             syntax=syntax,
             quality=source.quality,
-            usual_region=source.anatomic_region.code() if source.anatomic_region else None,
+            usual_region=region_set(source),
             laterality=source.laterality,
         )
 

@@ -1,6 +1,5 @@
-"""The long-running commands: run, station, courier, hospital."""
+"""The commands that run until they are told to stop: run, station, courier, hospital."""
 
-import contextlib
 import logging
 import signal
 import socket
@@ -9,7 +8,6 @@ import sys
 import threading
 import time
 from argparse import Namespace
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from appliance.settings import Settings
@@ -26,12 +24,15 @@ def station(settings: Settings, root: Path, args: Namespace) -> None:
 
     watchdog = Watchdog()
     desk = Station(settings, root, demo=args.demo)
-    with _until_signal(desk.stop):
+    over = _signalled()
+    try:
         url = desk.start(args.http)
         _say(f"the screen is at {url}")
         watchdog.ready()
-        desk.run(watchdog.alive)
-    watchdog.stopping()
+        desk.run(over, watchdog.alive)
+        watchdog.stopping()
+    finally:
+        desk.stop()
 
 
 def courier(settings: Settings, root: Path, args: Namespace) -> None:
@@ -40,12 +41,15 @@ def courier(settings: Settings, root: Path, args: Namespace) -> None:
 
     watchdog = Watchdog()
     process = Courier(settings, root)
-    with _until_signal(process.stop):
+    over = _signalled()
+    try:
         port = process.start()
         _say(f"the courier listens on port {port}")
         watchdog.ready()
-        process.run(watchdog.alive)
-    watchdog.stopping()
+        process.run(over, watchdog.alive)
+        watchdog.stopping()
+    finally:
+        process.stop()
 
 
 def hospital(settings: Settings, root: Path, args: Namespace) -> None:
@@ -53,13 +57,14 @@ def hospital(settings: Settings, root: Path, args: Namespace) -> None:
     from appliance.peers.hospital import Hospital, plan_from
 
     house = Hospital(plan_from(args))
-    over = threading.Event()
-    with _until_signal(over.set):
+    over = _signalled()
+    try:
         house.start()
         _say(house.words())
         while not over.wait(1.0):
             continue
-    house.stop()
+    finally:
+        house.stop()
 
 
 def run(settings: Settings, root: Path, args: Namespace) -> None:
@@ -74,17 +79,16 @@ def run(settings: Settings, root: Path, args: Namespace) -> None:
     children.append(Child("courier", ["courier", *common]))
     words = ["station", *common, *(["--http", args.http] if args.http else []), *(["--demo"] if args.demo else [])]
     children.append(Child("station", words))
-    over = threading.Event()
-    with _until_signal(over.set):
-        try:
+    over = _signalled()
+    try:
+        for child in children:
+            child.start()
+        while not over.wait(0.5):
             for child in children:
-                child.start()
-            while not over.wait(0.5):
-                for child in children:
-                    child.revive()
-        finally:
-            for child in reversed(children):
-                child.stop()
+                child.revive()
+    finally:
+        for child in reversed(children):
+            child.stop()
 
 
 class Child:
@@ -187,28 +191,12 @@ def _free_port(wanted: int) -> int:
     return wanted
 
 
-@contextlib.contextmanager
-def _until_signal(stop: Callable[[], None]) -> Iterator[None]:
-    """SIGTERM and SIGINT end what runs inside, in order; `stop` runs once, also when it ends by an error."""
-    once = threading.Lock()
-    done = threading.Event()
-
-    def end(*_: object) -> None:
-        with once:
-            if done.is_set():
-                return
-            done.set()
-        threading.Thread(target=stop, name="stop").start()
-
+def _signalled() -> threading.Event:
+    """An event that SIGTERM and SIGINT set; what runs looks at it and ends in order."""
+    over = threading.Event()
     for name in ("SIGTERM", "SIGINT"):
-        signal.signal(getattr(signal, name), end)
-    try:
-        yield
-    except BaseException:
-        if not done.is_set():
-            done.set()
-            stop()
-        raise
+        signal.signal(getattr(signal, name), lambda *_: over.set())
+    return over
 
 
 def _say(line: str) -> None:
