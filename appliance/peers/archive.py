@@ -54,7 +54,12 @@ class Kept(Enum):
 
 
 class Archive:
-    """Files under `store`, and an SQLite index that survives a restart. The rename is atomic; nothing is fsynced."""
+    """Files under `store`, and an SQLite index that survives a restart.
+
+    An object is written to `store`/incoming, then renamed into its place: another process sees it whole or not at
+    all. Nothing is fsynced: this archive is for developers, and a power cut may cost what came last. May be used by
+    several threads.
+    """
 
     def __init__(self, store: Path) -> None:
         self.store = store
@@ -129,6 +134,7 @@ class Archive:
 
     @contextlib.contextmanager
     def _index(self) -> Iterator[sqlite3.Connection]:
+        """The index, for one piece of work at a time; made where it is missing."""
         with self._lock, contextlib.closing(sqlite3.connect(self.store / "index.sqlite", isolation_level=None)) as index:
             index.execute("pragma synchronous = off")
             index.execute("pragma journal_mode = memory")

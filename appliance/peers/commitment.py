@@ -19,9 +19,8 @@ from pynetdicom.dsutils import encode
 from pynetdicom.sop_class import StorageCommitmentPushModel, StorageCommitmentPushModelInstance  # type: ignore[attr-defined]
 
 from appliance.peers.archive import Archive
-from appliance.peers.faults import Faults
 from appliance.peers.plan import Manner
-from appliance.peers.scp import Gate, fit
+from appliance.peers.scp import Gate, Scp, fit
 from appliance.settings import Address
 
 PROCESSING_FAILURE, NO_SUCH_INSTANCE, CLASS_INSTANCE_CONFLICT = 0x0110, 0x0112, 0x0119
@@ -59,18 +58,20 @@ class Report:
 
 
 class Commitments:
-    """The commitment SCP of one archive: `ask` answers an N-ACTION and sees to its report."""
+    """The commitment SCP of one archive: `ask` answers an N-ACTION and sees to its report.
 
-    def __init__(
-        self, ae_title: str, archive: Archive, modalities: Mapping[str, Address], manner: Manner,
-        complain: Callable[[str], None],
-    ) -> None:  # fmt: skip
-        self.ae_title = ae_title
-        self.manner = manner
+    `same`: the report goes out on the association of the request while it is open, else as if it were `new`. `new`: the
+    modality is called at its address, again and again with growing pauses until it has confirmed. `next`: the report
+    waits until the modality opens an association with us that has the commitment context. A report counts as told
+    when the modality has answered it with success. Undelivered reports do not survive a stop.
+    """
+
+    def __init__(self, peer: Scp, archive: Archive, modalities: Mapping[str, Address]) -> None:
+        self.ae_title = peer.ae_title
+        self.manner: Manner = "new"
         self.modalities = dict(modalities)
-        self.faults = Faults()
+        self._peer = peer
         self._archive = archive
-        self._complain = complain
         self._lock = threading.Lock()
         self._reports: dict[str, Report] = {}
         self._waiting: list[Report] = []
@@ -82,9 +83,8 @@ class Commitments:
         with self._lock:
             return list(self._reports.values())
 
-    def begin(self, faults: Faults) -> None:
+    def begin(self) -> None:
         """Be ready."""
-        self.faults = faults
         self._stopping.clear()
 
     def end(self) -> None:
@@ -99,13 +99,14 @@ class Commitments:
         """Answer an N-ACTION: (status, nothing)."""
         request: Any = event.request
         caller = str(event.assoc.requestor.ae_title).strip()
-        if self.faults.strikes("commit-refuse"):
+        if self._peer.faults.strikes("commit-refuse"):
             return PROCESSING_FAILURE, None
         if request.ActionTypeID != 1:
-            self._complain(f"{caller}: commitment asked with action type {request.ActionTypeID}, which does not exist")
+            self._peer.complain(f"{caller}: commitment asked with action type {request.ActionTypeID}, which does not exist")
             return NO_SUCH_ACTION, None
         if request.RequestedSOPInstanceUID != StorageCommitmentPushModelInstance:
-            self._complain(f"{caller}: commitment asked of {request.RequestedSOPInstanceUID}, not the well-known instance")
+            asked_of = request.RequestedSOPInstanceUID
+            self._peer.complain(f"{caller}: commitment asked of {asked_of}, not of the well-known instance")
             return NO_SUCH_INSTANCE, None
         asked = event.action_information
         transaction = str(asked.get("TransactionUID") or "")
@@ -114,17 +115,17 @@ class Commitments:
             for item in asked.get("ReferencedSOPSequence") or ()
         ]
         if not transaction or not wanted or not all(all(pair) for pair in wanted):
-            self._complain(f"{caller}: commitment asked without a transaction, or without complete references")
+            self._peer.complain(f"{caller}: commitment asked without a transaction, or without complete references")
             return INVALID_ARGUMENT, None
         if self.manner == "new" and caller not in self.modalities:
-            self._complain(f"{caller}: commitment asked, but I do not know where to call {caller} back")
+            self._peer.complain(f"{caller}: commitment asked, but I do not know where to call {caller} back")
             return PROCESSING_FAILURE, None
         report = self._judge(transaction, caller, wanted)
         with self._lock:
             if transaction in self._reports:
-                self._complain(f"{caller}: the transaction {transaction} was asked for before")
+                self._peer.complain(f"{caller}: the transaction {transaction} was asked for before")
             self._reports[transaction] = report
-        if not self.faults.strikes("commit-never"):
+        if not self._peer.faults.strikes("commit-never"):
             self._start(self._deliver, report, event.assoc)
         return 0x0000, None
 
@@ -139,11 +140,12 @@ class Commitments:
         self._start(self._tell_all, due, event.assoc)
 
     def _judge(self, transaction: str, caller: str, wanted: list[tuple[str, str]]) -> Report:
+        """What can be promised: there, with its file, and of the class that the modality says (reasons: PS3.3 C.14.1.1)."""
         committed, failed = [], []
-        fail_all = self.faults.strikes("commit-fail")
+        fail_all = self._peer.faults.strikes("commit-fail")
         hidden = ""
-        if "commit-partial" in self.faults:
-            hidden = next((uid for _, uid in wanted if self.faults.strikes("commit-partial", uid)), "")
+        if "commit-partial" in self._peer.faults:
+            hidden = next((uid for _, uid in wanted if self._peer.faults.strikes("commit-partial", uid)), "")
         for sop_class, uid in wanted:
             held = self._archive.class_of(uid)
             if fail_all:
@@ -157,13 +159,15 @@ class Commitments:
         return Report(transaction, caller, tuple(committed), tuple(failed))
 
     def _start(self, work: Callable[..., None], *arguments: object) -> None:
+        """Do it in a thread of its own, remembered so that a stop can wait for it."""
         thread = threading.Thread(target=work, args=arguments, name=f"{self.ae_title} commitment", daemon=True)
         with self._lock:
             self._threads = [one for one in self._threads if one.is_alive()] + [thread]
         thread.start()
 
     def _deliver(self, report: Report, association: Association) -> None:
-        self._stopping.wait(self.faults.value("commit-late").seconds)
+        """Tell one report in this archive's manner, now or as late as the faults want it."""
+        self._stopping.wait(self._peer.faults.value("commit-late").seconds)
         if self.manner == "next":
             with self._lock:
                 self._waiting.append(report)
@@ -173,15 +177,17 @@ class Commitments:
         if report.modality in self.modalities:  # also when the association was closed before the report
             self._call(report, self.modalities[report.modality])
         else:
-            self._complain(f"{report.modality}: closed the association before its commitment report")
+            self._peer.complain(f"{report.modality}: closed the association before its commitment report")
 
     def _tell_all(self, due: list[Report], association: Association) -> None:
+        """Tell what had waited for this association; what could not be told waits for the next."""
         for report in due:
             if not self._tell(report, association):
                 with self._lock:
                     self._waiting.append(report)
 
     def _call(self, report: Report, address: Address) -> None:
+        """Call the modality, as the SCP that the archive is, until it has confirmed (PS3.4 J.3.1); give up in words."""
         for pause in _PAUSES:
             if self._stopping.wait(pause):
                 return
@@ -199,7 +205,7 @@ class Commitments:
                 association.release()
             if told:
                 return
-        self._complain(f"{report.modality}: cannot be told of the transaction {report.transaction_uid} at {address}")
+        self._peer.complain(f"{report.modality}: cannot be told of the transaction {report.transaction_uid} at {address}")
 
     def _tell(self, report: Report, association: Association) -> bool:
         """Send the N-EVENT-REPORT on an association that is open; False if no answer came, or a failure."""
@@ -210,7 +216,7 @@ class Commitments:
         with gate.held(_PATIENCE) as is_ours:
             status = self._converse(report, association, context) if is_ours else None
         if status:
-            self._complain(f"{report.modality}: answered the commitment report with status {status:04X}")
+            self._peer.complain(f"{report.modality}: answered the commitment report with status {status:04X}")
         if status != 0:
             return False
         with self._lock:
@@ -218,6 +224,7 @@ class Commitments:
         return True
 
     def _converse(self, report: Report, association: Association, context: tuple[int, Any]) -> int | None:
+        """Send the report and wait for its answer: the status, or None. The association's reactor is held meanwhile."""
         number, syntax = context
         request = N_EVENT_REPORT()
         request.MessageID = 1
@@ -247,6 +254,7 @@ class Commitments:
 
 
 def _context_of(association: Association) -> tuple[int, Any] | None:
+    """Number and transfer syntax of the commitment context, if the association is open and has one."""
     if not association.is_established:
         return None
     for context in association.accepted_contexts:
@@ -256,6 +264,7 @@ def _context_of(association: Association) -> tuple[int, Any] | None:
 
 
 def _reference(sop_class: str, uid: str, reason: int | None = None) -> Dataset:
+    """One item of a Referenced or Failed SOP Sequence (PS3.4 Table J.3-2)."""
     item = Dataset()
     item.ReferencedSOPClassUID = sop_class
     item.ReferencedSOPInstanceUID = uid

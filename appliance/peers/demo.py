@@ -36,6 +36,7 @@ def orders(seed: int, day: date) -> list[Order]:
 
 
 def _stamp(entry: dict[str, Any], accession: str, step: int) -> None:
+    """The identifiers of one step, all made from the accession number."""
     entry["accession"] = accession
     entry["procedure_id"] = f"P{accession[1:]}"
     entry["step_id"] = f"{accession[1:]}-{step}"
@@ -45,5 +46,6 @@ def _stamp(entry: dict[str, Any], accession: str, step: int) -> None:
 
 
 def _about(at: str, dice: random.Random) -> str:
+    """HHMMSS, a few minutes after `at`."""
     minutes = int(at[:2]) * 60 + int(at[2:]) + dice.randrange(5)
     return f"{minutes // 60:02d}{minutes % 60:02d}00"

@@ -31,18 +31,21 @@ class Value:
 
 
 def _seconds(text: str) -> Value:
+    """SECONDS"""
     if not re.fullmatch(r"\d+(\.\d+)?", text):
         raise ValueError("a number of seconds, as in 2.5")
     return Value(seconds=float(text))
 
 
 def _times(text: str) -> Value:
+    """TIMES"""
     if not re.fullmatch(r"[1-9]\d*", text):
         raise ValueError("how many times, as in 3")
     return Value(times=int(text))
 
 
 def _bytes(text: str) -> Value:
+    """BYTES or BYTESxTIMES; once per object where nothing is said."""
     match = re.fullmatch(r"(\d+)(?:x([1-9]\d*))?", text)
     if not match:
         raise ValueError("a number of bytes, and how often per object, as in 5000 or 5000x3")
@@ -50,6 +53,7 @@ def _bytes(text: str) -> Value:
 
 
 def _split_status(text: str) -> tuple[str, int]:
+    """What comes before the colon, and the status behind it."""
     before, _, status = text.partition(":")
     if status and not re.fullmatch(r"(0x)?[0-9A-Fa-f]{4}", status):
         raise ValueError("a status of four hexadecimal digits behind the colon, as in :A900")
@@ -57,6 +61,7 @@ def _split_status(text: str) -> tuple[str, int]:
 
 
 def _every(text: str) -> Value:
+    """N or N:STATUS"""
     number, status = _split_status(text)
     if not re.fullmatch(r"[1-9]\d*", number):
         raise ValueError("a number, and a status if you like, as in 5 or 5:A900")
@@ -64,6 +69,7 @@ def _every(text: str) -> Value:
 
 
 def _uids(text: str) -> Value:
+    """UID,UID or UID,UID:STATUS"""
     before, status = _split_status(text)
     uids = tuple(before.split(","))
     if not all(re.fullmatch(r"[0-9.]{1,64}", uid) for uid in uids):
@@ -72,6 +78,7 @@ def _uids(text: str) -> Value:
 
 
 def _syntaxes(text: str) -> Value:
+    """Names of COMMANDS.md, as UIDs; a fragmentable twin goes with its syntax (PS3.5 A.4)."""
     uids: list[str] = []
     for name in text.split(","):
         try:
@@ -83,6 +90,7 @@ def _syntaxes(text: str) -> Value:
 
 
 def _nonsense(text: str) -> Value:
+    """A kind of nonsense."""
     if text not in ("bytes", "fields", "status"):
         raise ValueError("bytes, fields or status")
     return Value(words=(text,))
@@ -143,7 +151,11 @@ def table() -> str:
 
 
 class Faults:
-    """The faults that were asked for. The same seed and the same traffic give the same misbehaviour."""
+    """The faults that were asked for. The same seed and the same traffic give the same misbehaviour.
+
+    An empty one (`Faults()`) is a peer that behaves. A peer looks at its faults at every step, so that another value
+    may be put in its place while it runs (but for those that concern the opening of its port).
+    """
 
     def __init__(self, chosen: dict[str, Value] | None = None, seed: int = 0) -> None:
         self._chosen = dict(chosen or {})
@@ -208,6 +220,7 @@ class Faults:
 
 
 def _read(name: str, text: str | None) -> Value:
+    """The value of one fault; ValueError in words for what cannot be."""
     fault = FAULTS.get(name)
     if fault is None:
         near = difflib.get_close_matches(name, FAULTS, 1)

@@ -21,15 +21,13 @@ class Hospital:
         self.plan = plan
         faults = Faults.parse(plan.faults, plan.seed)
         called_back = {address.ae_title: address for address in plan.modalities}
-        self.ris = None
-        self.pacs = None
+        self.ris: Ris | None = None
+        self.pacs: Pacs | None = None
         if plan.ris_port is not None:
             self.ris = Ris(plan.ris_ae, plan.host, plan.ris_port, plan.orders, faults=faults, seed=plan.seed)
         if plan.pacs_port is not None:
-            self.pacs = Pacs(
-                plan.pacs_ae, plan.host, plan.pacs_port, plan.store, called_back,
-                commit_manner=plan.commit_manner, faults=faults,
-            )  # fmt: skip
+            self.pacs = Pacs(plan.pacs_ae, plan.host, plan.pacs_port, plan.store, called_back, faults=faults)
+            self.pacs.commit_manner = plan.commit_manner
         self._faults = faults
 
     def start(self) -> None:
@@ -74,6 +72,7 @@ class Hospital:
         return "\n".join(lines)
 
     def _at(self, peer: Ris | Pacs) -> Address:
+        """How a modality writes this peer down."""
         return Address(ae_title=peer.ae_title, host=peer.host, port=peer.port or 1)
 
 

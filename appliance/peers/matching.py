@@ -54,6 +54,7 @@ def answer(entity: Dataset, identifier: Dataset) -> Dataset:
 
 
 def _matches(element: DataElement, key: DataElement) -> bool:
+    """One key against one element; a sequence key against any item (PS3.4 C.2.2.2.6)."""
     if element.VR == "SQ":
         if not key.value or not keys(key.value[0]):
             return True
@@ -66,12 +67,14 @@ def _matches(element: DataElement, key: DataElement) -> bool:
 
 
 def _texts(element: DataElement) -> list[str]:
+    """The values of an element as trimmed text."""
     value: Any = element.value
     values = list(value) if isinstance(value, MultiValue | list | tuple) else [value]
     return ["" if one is None else str(one).strip(" \0") for one in values]
 
 
 def _one(vr: str, have: str, want: str) -> bool:
+    """One value against one wanted value, by VR: range, name, wildcard, or equal (PS3.4 C.2.2.2.1 to C.2.2.2.5)."""
     if vr in ("DA", "TM", "DT"):
         return _within(vr, have, want)
     if vr == "PN":
@@ -89,11 +92,13 @@ def _plain(name: str) -> str:
 
 @lru_cache(maxsize=256)
 def _pattern(want: str) -> re.Pattern[str]:
+    """A wildcard as a regular expression."""
     parts = {"*": ".*", "?": "."}
     return re.compile("".join(parts.get(one, re.escape(one)) for one in want), re.DOTALL)
 
 
 def _within(vr: str, have: str, want: str) -> bool:
+    """A date or time against a value or a range, open at either end (PS3.4 C.2.2.2.5)."""
     if not have:
         return False
     first, dash, last = want.partition("-")

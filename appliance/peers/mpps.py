@@ -107,6 +107,7 @@ def lacks_in_change(change: Dataset) -> list[tuple[int, str]]:
 
 
 def _lacks(dataset: Dataset, table: Table, where: str = "") -> Iterator[tuple[int, str]]:
+    """Missing attributes and values by the table, and by the tables of every sequence item that is there."""
     for keyword, kind in table.items():
         if keyword not in dataset:
             yield MISSING_ATTRIBUTE, f"{where}{keyword} (type {kind}) is missing"
@@ -118,6 +119,7 @@ def _lacks(dataset: Dataset, table: Table, where: str = "") -> Iterator[tuple[in
 
 
 def _is_empty(dataset: Dataset, keyword: str) -> bool:
+    """Whether an element has no value, or no items."""
     element = dataset[keyword]
     return not element.value if element.VR == "SQ" else not str(element.value or "").strip()
 
@@ -162,6 +164,7 @@ def doubts_about_series(step: Dataset, state: str) -> Iterator[str]:
 
 
 def _references(step: Dataset) -> list[Dataset]:
+    """The items that name instances, of all series."""
     found: list[Dataset] = []
     for series in step.get("PerformedSeriesSequence") or ():
         found += series.get("ReferencedImageSequence") or ()
@@ -170,6 +173,7 @@ def _references(step: Dataset) -> list[Dataset]:
 
 
 def _repeated(what: str, uids: Iterable[str]) -> Iterator[str]:
+    """Words about every UID that comes more than once."""
     seen: set[str] = set()
     for uid in uids:
         if uid in seen:
@@ -178,6 +182,7 @@ def _repeated(what: str, uids: Iterable[str]) -> Iterator[str]:
 
 
 def _moment(step: Dataset, prefix: str) -> datetime | None:
+    """A date and its time as one; None where either is missing or none."""
     day, time = str(step.get(f"{prefix}Date") or ""), str(step.get(f"{prefix}Time") or "")
     try:
         return datetime.strptime(day + time[:6].ljust(6, "0"), "%Y%m%d%H%M%S")

@@ -26,6 +26,7 @@ def identifiers(kinds: Sequence[str], dice: random.Random, is_implicit: bool) ->
 
 
 def _element(group: int, element: int, vr: bytes, value: bytes, is_implicit: bool) -> bytes:
+    """One data element, encoded (PS3.5 7.1)."""
     tag = struct.pack("<HH", group, element)
     if is_implicit:
         return tag + struct.pack("<L", len(value)) + value

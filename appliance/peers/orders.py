@@ -46,11 +46,28 @@ _SET_BY_US = ("patient", "status", "unscheduled")
 
 
 def load(path: Path, day: date) -> list[Order]:
-    """Read an order file; raises SettingsError with every mistake.
+    r"""Read an order file; raises SettingsError with every mistake. In TOML:
 
-    `accession`, `step_id`, `modality` and the patient's `id` and `name` must be there. A missing `date` is `day`, and so
-    is `today`; `+1` and `-1` are the days beside it. A missing `study_uid` is made from the accession number, so that
-    the steps of one accession share a study. Codes are tables of value, scheme and meaning.
+        [[order]]
+        accession = "A1"                      # needed, as are step_id, modality, patient.id and patient.name
+        step_id = "S1"
+        modality = "ES"
+        date = "today"                        # or YYYYMMDD, +1, -1; missing: `day`
+        time = "0930"                         # missing: 0800
+        station_ae = "DICAP"                  # missing: DICAP
+        charset = "ISO_IR 100"                # several with a backslash, as in '\ISO 2022 IR 87'; missing: UTF-8 if needed
+        step_description = "Gastroscopy"
+        protocol_codes = [{ value = "69695003", scheme = "SCT", meaning = "Stomach" }]
+        [order.patient]
+        id = "SIM1"
+        name = "Muster^Erika"
+        birth_date = "19640812"
+        allergies = ["Latex", "Nuts"]
+
+    A JSON file holds the same under `order`, or is the list itself. A missing `study_uid` is made from date and accession
+    number, so that the steps of one accession share a study; a missing `procedure_id` is the accession number. The other
+    keys are the fields of clinic.Order and clinic.Patient, all of them texts; every one is checked for its length, its
+    form, and that the character set can write it.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -92,6 +109,7 @@ def study_uid(*words: object) -> str:
 
 
 def _order(entry: dict[str, Any], day: date) -> tuple[Order | None, list[str]]:
+    """One entry of the file as an order, or what is wrong with it."""
     person = entry.get("patient")
     if not isinstance(person, dict):
         return None, ["the table patient is missing"]
@@ -119,6 +137,7 @@ def _order(entry: dict[str, Any], day: date) -> tuple[Order | None, list[str]]:
 
 
 def _wrong(entry: dict[str, Any], fact: type[Order] | type[Patient], needed: tuple[str, ...]) -> Iterator[str]:
+    """What is wrong with the fields of an order or of a patient, one by one."""
     names = [field.name for field in dataclasses.fields(fact) if field.name not in _SET_BY_US or fact is Patient]
     for name in needed:
         if not str(entry.get(name, "")).strip():
@@ -140,6 +159,7 @@ def _wrong(entry: dict[str, Any], fact: type[Order] | type[Patient], needed: tup
 
 
 def _wrong_text(key: str, value: str) -> Iterator[str]:
+    """What is wrong with one text: its characters, its length, its form."""
     if key != "charset" and ("\\" in value or re.search(r"[\x00-\x1f\x7f]", value)):
         yield f"{key}: a backslash or a control character is not possible in DICOM"
     if len(value) > _LENGTHS.get(key, 10240):
@@ -151,6 +171,7 @@ def _wrong_text(key: str, value: str) -> Iterator[str]:
 
 
 def _wrong_items(key: str, value: Any, fact: type[Code] | type[Reference]) -> Iterator[str]:
+    """What is wrong with a list of codes or references."""
     fields = dataclasses.fields(fact)
     needed = {field.name for field in fields if field.default is dataclasses.MISSING}
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
@@ -165,6 +186,7 @@ def _wrong_items(key: str, value: Any, fact: type[Code] | type[Reference]) -> It
 
 
 def _date(text: str, day: date) -> str:
+    """YYYYMMDD from a date or from a word about `day`; ValueError in words."""
     if text == "today":
         return f"{day:%Y%m%d}"
     if re.fullmatch(r"[+-]\d{1,3}", text):
@@ -191,6 +213,7 @@ def _unwritable(order: Order) -> Iterator[str]:
 
 
 def _writable(character: str, encodings: list[str]) -> bool:
+    """Whether one of the encodings has the character."""
     for encoding in encodings:
         try:
             character.encode(encoding)

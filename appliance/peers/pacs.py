@@ -36,23 +36,37 @@ _PLAIN: list[str | UID] = [ExplicitVRLittleEndian, ImplicitVRLittleEndian]
 
 
 class Pacs(Scp):
-    """Storage, Storage Commitment, Study Root C-FIND and Verification SCP.
+    """Storage, Storage Commitment, Study Root C-FIND and Verification SCP (PS3.4 annexes B, J, C, A).
+
+        pacs = Pacs("PACS", "127.0.0.1", 0, folder, {"DICAP": address}, faults=Faults.parse(["pacs-lose-answer"]))
+        port = pacs.start()
+        ...
+        pacs.objects(), pacs.again, pacs.reports(), pacs.complaints
+        pacs.stop()
 
     Takes every storage SOP class in every transfer syntax of ours. `modalities` says where an AE title is called back
-    for its commitment reports, `commit_manner` how they are told: on a `new` association, on the `same` one, or on
-    the modality's `next`. The same object again is a success, counted in `again`; other content under a known SOP
+    for its commitment reports, the attribute `commit_manner` how they are told: on a `new` association, on the `same`
+    one, or on the modality's `next`. The same object again is a success, counted in `again`; other content under a known SOP
     Instance UID is refused and a complaint.
     """
 
     kind = "pacs"
 
     def __init__(
-        self, ae_title: str, host: str, port: int, store: Path, modalities: Mapping[str, Address], *,
-        commit_manner: Manner = "new", faults: Faults,
-    ) -> None:  # fmt: skip
+        self, ae_title: str, host: str, port: int, store: Path, modalities: Mapping[str, Address], *, faults: Faults
+    ) -> None:
         super().__init__(ae_title, host, port, faults=faults)
         self._archive = Archive(store)
-        self._commitments = Commitments(ae_title, self._archive, modalities, commit_manner, self.complain)
+        self._commitments = Commitments(self, self._archive, modalities)
+
+    @property
+    def commit_manner(self) -> Manner:
+        """How commitment is reported from now on."""
+        return self._commitments.manner
+
+    @commit_manner.setter
+    def commit_manner(self, manner: Manner) -> None:
+        self._commitments.manner = manner
 
     @property
     def again(self) -> int:
@@ -70,7 +84,7 @@ class Pacs(Scp):
     def start(self) -> int:
         """Open the port; what was stored before is still there."""
         self._archive.tidy()
-        self._commitments.begin(self.faults)
+        self._commitments.begin()
         return super().start()
 
     def stop(self) -> None:
@@ -100,9 +114,11 @@ class Pacs(Scp):
     # an association
 
     def _attach(self, event: evt.Event) -> None:
+        """Let the objects of this connection stream to disk."""
         event.assoc.dimse = Receiver(event.assoc, self._incoming)
 
     def _incoming(self, association: Association, message: Any) -> Incoming:
+        """Where one object goes while it comes in, with somebody who may break it off."""
         uid = str(message.command_set.AffectedSOPInstanceUID)
         limit = self.faults.value("pacs-abort-at").number
         armed = "pacs-abort-at" in self.faults
@@ -118,6 +134,7 @@ class Pacs(Scp):
         return Incoming(self._archive.place(), association, message, watch)
 
     def _drop_torn(self, event: evt.Event) -> None:
+        """The connection is gone: so is what had come of an object."""
         if isinstance(event.assoc.dimse, Receiver):
             event.assoc.dimse.discard()
 
@@ -137,6 +154,7 @@ class Pacs(Scp):
         acceptor.supported_contexts = [*acceptor.supported_contexts, *storage]
 
     def _syntaxes(self) -> frozenset[str]:
+        """The transfer syntaxes that are taken."""
         only = self.faults.value("pacs-only").words
         if only:
             return frozenset(only)
@@ -146,6 +164,7 @@ class Pacs(Scp):
     # storage
 
     def _store(self, event: evt.Event) -> int:
+        """Answer a C-STORE whose object is on disk (PS3.4 B.2.3)."""
         request: Any = event.request
         incoming: Incoming | None = request._dataset_file
         if incoming is None:
@@ -165,6 +184,7 @@ class Pacs(Scp):
         return status
 
     def _refusal(self, incoming: Incoming) -> int:
+        """The status with which an object is refused unread; 0 if it is not."""
         if self.faults.strikes("pacs-out-of-resources"):
             return OUT_OF_RESOURCES
         if incoming.sop_instance_uid in self.faults.value("pacs-refuse-uid").words:
@@ -177,6 +197,7 @@ class Pacs(Scp):
         return 0
 
     def _keep(self, incoming: Incoming, caller: str) -> int:
+        """Look at the object, then take it into the archive: its status, and complaints about what is odd."""
         uid = incoming.sop_instance_uid
         header = header_of(incoming.path)
         if header is None:
@@ -206,6 +227,7 @@ class Pacs(Scp):
     # query
 
     def _find(self, event: evt.Event) -> Iterator[tuple[int, Dataset | None]]:
+        """Answer a C-FIND."""
         try:
             for result in find(self.objects(), event.identifier, self.ae_title):
                 if event.is_cancelled:

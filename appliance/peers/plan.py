@@ -16,6 +16,7 @@ _LATER = {"printer": "The simulated printer comes with issue 4", "hl7": "The HL7
 
 
 def _built_in_courier() -> tuple[Address, ...]:
+    """Where the courier listens if no settings say otherwise."""
     settings = Settings()
     return (Address.parse(f"{settings.station.ae_title}@{settings.courier.listen}"),)
 
@@ -55,14 +56,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--commit", metavar="MANNER", default="new", help="how commitment is reported: new, same or next association")
     add("--host", default="127.0.0.1", help="the address to listen on (default: only this machine)")
     add("--seed", metavar="N", default="0", help="of the invented patients and the faults")
-    add("--fault", metavar="NAME[=VALUE]", action="append", default=[], help="misbehave; may be given several times")
+    add("--fault", metavar="NAME[=VALUE]", action="append", default=[], help="misbehave; several times; `list` names all")
 
 
 def plan_from(arguments: argparse.Namespace) -> HospitalPlan:
     """The plan of a command line; an option that the namespace does not have is at its default.
 
-    Raises SettingsError with every mistake at once.
+    Raises SettingsError with every mistake at once; `--fault list` is answered with the table of faults.
     """
+    if "list" in (getattr(arguments, "fault", None) or ()):
+        raise SettingsError("the faults that --fault knows:\n" + table(), "Give one or more of them; nothing was started.")
     mistakes = [f"--{name}: {words}" for name, words in _LATER.items() if getattr(arguments, name, None) is not None]
     ports = {name: _port(arguments, name, default, mistakes) for name, default in (("ris", RIS_PORT), ("pacs", PACS_PORT))}
     if ports["ris"] and ports["ris"] == ports["pacs"]:
@@ -103,6 +106,7 @@ def plan_from(arguments: argparse.Namespace) -> HospitalPlan:
 
 
 def _port(arguments: argparse.Namespace, name: str, default: int, mistakes: list[str]) -> int | None:
+    """A port, None for `none`; adds to the mistakes."""
     given = getattr(arguments, name, None)
     if given is None:
         return default

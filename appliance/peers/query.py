@@ -55,6 +55,7 @@ def find(objects: Sequence[Stored], identifier: Dataset, archive_ae: str) -> Ite
 
 
 def _count(entity: Dataset, level: str, members: Sequence[Stored]) -> None:
+    """What is not in any object: how many there are below (PS3.4 C.3.4)."""
     if level == "STUDY":
         entity.ModalitiesInStudy = sorted({str(one.header.get("Modality", "")) for one in members})
         entity.SOPClassesInStudy = sorted({one.sop_class_uid for one in members})

@@ -88,6 +88,8 @@ class Incoming:
 class Receiver(DIMSEServiceProvider):
     """pynetdicom's message receiver, but C-STORE data sets go through an `Incoming`.
 
+    It takes the place of an association's `dimse` as soon as the connection is there. It leans on what pynetdicom 3.0
+    does with `_data_set_file`, which is why the tests send it objects larger than memory would like.
     `make` gives the Incoming for a message whose command set has come; `discard` drops one that never came to an end.
     """
 

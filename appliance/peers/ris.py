@@ -36,6 +36,13 @@ class Ris(Scp):
 
     `orders` are the orders themselves, an order file, or None for the demo patients of today (and tomorrow of
     tomorrow). A step that lacks what PS3.4 F.7.2-1 demands is refused; what is merely odd is noted in `complaints`.
+    What the RIS knows is in memory: stopped and started it still knows it, a new Ris begins anew.
+
+        ris = Ris("RIS", "127.0.0.1", 0, None, faults=Faults(), seed=1)
+        port = ris.start()
+        ...
+        ris.orders(), ris.steps(), ris.complaints
+        ris.stop()
     """
 
     kind = "ris"
@@ -81,6 +88,7 @@ class Ris(Scp):
         return [(evt.EVT_C_FIND, self._find), (evt.EVT_N_CREATE, self._create), (evt.EVT_N_SET, self._set)]
 
     def _turn_the_page(self) -> None:
+        """The demo list of a new day."""
         if self._is_demo and self._day != date.today():
             self._day = date.today()
             for order in demo.orders(self._seed, self._day):
@@ -89,6 +97,7 @@ class Ris(Scp):
     # worklist
 
     def _find(self, event: evt.Event) -> Iterator[tuple[int, Dataset | None]]:
+        """Answer a worklist query, line by line (PS3.4 K.4.1)."""
         self.pause(self.faults.value("ris-slow").seconds)
         if "ris-nonsense" in self.faults:
             yield from self._nonsense(event)
@@ -111,6 +120,7 @@ class Ris(Scp):
                 return
 
     def _nonsense(self, event: evt.Event) -> Iterator[tuple[int, Dataset | None]]:
+        """Answer it as no RIS should."""
         kinds = self.faults.value("ris-nonsense").words
         request: Any = event.request
         is_implicit = UID(event.context.transfer_syntax).is_implicit_VR
@@ -126,6 +136,7 @@ class Ris(Scp):
     # performed steps
 
     def _create(self, event: evt.Event) -> tuple[int | Dataset, Dataset | None]:
+        """Take note of a step begun (PS3.4 F.7.2.1): its status, and the UID if we were to choose it."""
         self.pause(self.faults.value("ris-slow").seconds)
         request: Any = event.request
         uid = str(request.AffectedSOPInstanceUID or generate_uid(prefix=None))
@@ -155,6 +166,7 @@ class Ris(Scp):
         return 0x0000, given
 
     def _set(self, event: evt.Event) -> tuple[int | Dataset, Dataset | None]:
+        """Take note of what became of a step (PS3.4 F.7.2.2): its status."""
         self.pause(self.faults.value("ris-slow").seconds)
         request: Any = event.request
         uid = str(request.RequestedSOPInstanceUID)
@@ -187,6 +199,7 @@ class Ris(Scp):
         return 0x0000, None
 
     def _doubt_change(self, uid: str, step: Step, change: Dataset) -> None:
+        """Complain of an N-SET that says what only an N-CREATE may say (PS3.4 Table F.7.2-1, note 3)."""
         for element in change:
             if element.keyword in mpps.FIXED:
                 self.complain(f"MPPS {uid}: N-SET changes {element.keyword}, which may not be changed")
@@ -194,6 +207,7 @@ class Ris(Scp):
                 self.complain(f"MPPS {uid}: N-SET sets {element.keyword}, which the N-CREATE did not create")
 
     def _refuse(self, uid: str, operation: str, wrong: Sequence[tuple[int, str]]) -> Dataset:
+        """Complain of everything that is wrong; the answer names the first."""
         for _, words in wrong:
             self.complain(f"MPPS {uid}: {operation}: {words}")
         status, words = wrong[0]
@@ -208,6 +222,7 @@ class Ris(Scp):
         return found
 
     def _advance(self, keys: Sequence[str], status: str) -> None:
+        """Move orders on: STARTED, COMPLETED, DISCONTINUED."""
         for key in keys:
             self._orders[key] = dataclasses.replace(self._orders[key], status=status)
 

@@ -191,6 +191,7 @@ class Scp:
             self.stopping.wait(seconds)
 
     def _open(self) -> None:
+        """Listen, in place of the closed door if there was one."""
         with self._lock:
             if self.stopping.is_set():
                 return
@@ -214,15 +215,18 @@ class Scp:
             self.port = server.server_address[1]
 
     def _taken(self, error: OSError) -> StateError:
+        """A port that cannot be had, in words."""
         return StateError(
             f"{self.ae_title} cannot listen on {self.host}:{self.port}: {error.strerror or error}",
             "Nothing was started. Choose another port, or end the program that holds this one.",
         )
 
     def _greet(self, event: evt.Event) -> None:
+        """A caller has connected."""
         fit(event.assoc)
 
     def _consider(self, event: evt.Event) -> None:
+        """A caller asks for an association: refuse it, if that was asked for."""
         for manner, why in _REJECTIONS.items():
             if self.faults.strikes(f"{self.kind}-{manner}"):
                 event.assoc.acse.send_reject(*why)

@@ -61,6 +61,7 @@ def codes(terms: Sequence[Code]) -> Items:
 
 
 def _step(order: Order) -> Dataset:
+    """The one item of the Scheduled Procedure Step Sequence (PS3.3 C.4.10)."""
     step = Dataset()
     step.ScheduledStationAETitle = order.station_ae
     step.ScheduledStationName = order.station_name
@@ -79,6 +80,7 @@ def _step(order: Order) -> Dataset:
 
 
 def _patient(dataset: Dataset, patient: Patient) -> None:
+    """Patient identification, demographics and medical attributes (PS3.3 C.2.2 to C.2.4)."""
     dataset.PatientName = patient.name
     dataset.PatientID = patient.id
     dataset.IssuerOfPatientID = patient.issuer
@@ -97,11 +99,13 @@ def _patient(dataset: Dataset, patient: Patient) -> None:
 
 
 def _several(text: str) -> list[str] | str:
+    """A text with backslashes as the values that it stands for."""
     values = [value.strip() for value in text.split("\\")]
     return values if len(values) > 1 else text
 
 
 def _references(references: Sequence[Reference]) -> Items:
+    """References as the items of a sequence (PS3.3 Table 10-11)."""
     items = []
     for reference in references:
         item = Dataset()
@@ -112,4 +116,5 @@ def _references(references: Sequence[Reference]) -> Items:
 
 
 def _is_plain(fact: Any) -> bool:
+    """Whether every text of an order is in the default repertoire."""
     return repr(fact).isascii()

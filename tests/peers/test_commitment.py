@@ -54,9 +54,9 @@ def ear():
 def archive(tmp_path, manner, ear=None, *faults):
     """An archive with two objects in it."""
     modalities = {"DICAP": Address(ae_title="DICAP", host="127.0.0.1", port=ear.port)} if ear else {}
-    return Pacs(
-        "PACS", "127.0.0.1", 0, tmp_path / "store", modalities, commit_manner=manner, faults=Faults.parse(faults)
-    )
+    pacs = Pacs("PACS", "127.0.0.1", 0, tmp_path / "store", modalities, faults=Faults.parse(faults))
+    pacs.commit_manner = manner
+    return pacs
 
 
 def fill(pacs, tmp_path):

@@ -36,10 +36,11 @@ def a_ris(*words):
     return open_house(Ris("RIS", "127.0.0.1", 0, ORDERS, faults=Faults.parse(words)))
 
 
-def a_pacs(store, *words, manner="same"):
-    """An archive that misbehaves; it reports commitment on the same association unless told otherwise."""
-    faults = Faults.parse(words)
-    return open_house(Pacs("PACS", "127.0.0.1", 0, store, {}, commit_manner=manner, faults=faults))
+def a_pacs(store, *words):
+    """An archive that misbehaves; it reports commitment on the same association."""
+    pacs = Pacs("PACS", "127.0.0.1", 0, store, {}, faults=Faults.parse(words))
+    pacs.commit_manner = "same"
+    return open_house(pacs)
 
 
 def echo(port, called):
@@ -89,6 +90,19 @@ def test_the_same_seed_gives_the_same_nonsense():
     """Deterministic."""
     first, second, other = (Faults.parse(["ris-nonsense"], seed).dice("ris-nonsense").random() for seed in (1, 1, 2))
     assert first == second != other
+
+
+def test_a_peer_may_change_its_manners_while_it_runs(tmp_path):
+    """Faults are looked at anew at every step."""
+    files = [make_object(tmp_path, number) for number in (1, 2)]
+    with a_pacs(tmp_path / "store") as pacs:
+        assert statuses(storescu(pacs.port, files[0])) == ["Success"]
+        pacs.faults = Faults.parse(["pacs-out-of-resources", "commit-fail"])
+        assert statuses(storescu(pacs.port, files[1])) == ["Refused: OutOfResources"]
+        assert committed(pacs, "2.25.77.1") == (2, {"2.25.77.1": 0x0110})
+        pacs.faults = Faults()
+        assert statuses(storescu(pacs.port, files[1])) == ["Success"]
+        assert committed(pacs, "2.25.77.1", "2.25.77.2") == (1, {})
 
 
 # the RIS

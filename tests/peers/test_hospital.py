@@ -57,6 +57,12 @@ def test_all_mistakes_are_named_at_once():
         plan("--ris", "5000", "--pacs", "5000")
 
 
+def test_the_faults_can_be_listed():
+    """`--fault list`: nothing is started."""
+    with pytest.raises(SettingsError, match=r"commit-late=SECONDS +the report comes SECONDS after"):
+        plan("--fault", "list")
+
+
 def test_help_lists_the_faults_and_is_light():
     """The options are there without pynetdicom and pydicom, so that --help is quick."""
     code = (
