@@ -76,6 +76,7 @@ class Newsroom:
         self.nudge()
         seen = 0
         try:
+            yield "retry: 1000\n\n"  # milliseconds after which a screen that lost us calls again
             while not self._closing:
                 try:
                     await asyncio.wait_for(bell.wait(), BEAT)

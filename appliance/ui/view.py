@@ -105,10 +105,7 @@ def _order(order: Order, place: Place) -> dict[str, Any]:
         "modality": order.modality,
         "date": order.date,
         "time": order.time,
-        "alerts": patient.alerts,
-        "allergies": patient.allergies,
-        "pregnancy": PREGNANCY.get(patient.pregnancy, ""),
-        "special_needs": patient.special_needs,
+        **_dangers(patient),
         "mine": order.modality == place.settings.station.modality,
         "status": order.status,
     }
@@ -137,6 +134,16 @@ def _open_exam(place: Place, session: Session) -> dict[str, Any] | None:
             "started": datetime.fromtimestamp(take.started, UTC).isoformat(),
         },
         "busy": session.busy,
+        **_dangers(exam.patient),  # the worklist does not show this order any more
+    }
+
+
+def _dangers(patient: Patient) -> dict[str, str]:
+    return {
+        "alerts": patient.alerts,
+        "allergies": patient.allergies,
+        "pregnancy": PREGNANCY.get(patient.pregnancy, ""),
+        "special_needs": patient.special_needs,
     }
 
 

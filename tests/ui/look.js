@@ -1,10 +1,11 @@
 // What a person would complain about on the screen as it is now: cut words, small or covered or overlapping targets.
 const WORDS = ".name, .facts, .fact, .dangers, .banner, .strip, .strip .item, .strip .words, button, .fate, .notice .words, h2, .message";
 const SCROLLS = ".scroll, .gallery, .reason-grid, .side"; // what lies in these may be out of sight
-const GLOVE = 63.9; // px
+const GLOVE = 64; // px
 for (const moving of document.getAnimations()) if (moving.effect.getTiming().iterations !== Infinity) moving.finish();
 const wrong = [];
 const visible = (selector) => [...document.querySelectorAll(selector)].filter((one) => one.checkVisibility());
+const small = (one) => one.offsetWidth < GLOVE || one.offsetHeight < GLOVE; // whether or not it is pressed now
 const outside = (box) => box.left < 0 || box.top < 0 || box.right > innerWidth + 0.5 || box.bottom > innerHeight + 0.5;
 
 for (const one of visible(WORDS)) {
@@ -21,7 +22,7 @@ const belong = (one, other) => Boolean(one.closest("label")?.contains(other));
 for (const one of controls) {
   const name = one.dataset.testid;
   const box = one.getBoundingClientRect();
-  if (box.width < GLOVE || box.height < GLOVE) wrong.push(["small", name, box.width, box.height]);
+  if (small(one)) wrong.push(["small", name, box.width, box.height]);
   if (outside(box)) wrong.push(["outside", name]);
   const above = document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2);
   if (!one.contains(above) && !above.closest(".notice")) wrong.push(["covered", name, above.outerHTML]);
@@ -33,7 +34,6 @@ for (const one of controls) {
   }
 }
 for (const one of visible(".order, .tile, .reason")) {
-  const box = one.getBoundingClientRect();
-  if (box.width < GLOVE || box.height < GLOVE) wrong.push(["small", one.dataset.testid, box.width, box.height]);
+  if (small(one)) wrong.push(["small", one.dataset.testid, one.offsetWidth, one.offsetHeight]);
 }
 return wrong;

@@ -31,7 +31,7 @@ def test_a_listener_hears_the_state_at_once_and_after_a_change(server, desk):
     with httpx.stream("GET", f"{server.url}/api/events", timeout=10) as response:
         assert response.headers["content-type"].startswith("text/event-stream")
         lines = response.iter_lines()
-        assert next(lines) == "event: state"
+        assert [next(lines), next(lines), next(lines)] == ["retry: 1000", "", "event: state"]
         assert json.loads(next(lines)[5:])["exam"] is None
         began = time.monotonic()
         httpx.post(f"{server.url}/api/exam/begin", json={"key": "A2026-1102/S02"})

@@ -9,6 +9,8 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from appliance.errors import StateError
+from appliance.ui import api, screens
+from appliance.ui.serve import Server
 
 ANNA = "order-A2026-1102/S02"
 BOUNCE = "for (let i = 0; i < 3; i++) arguments[0].dispatchEvent(new PointerEvent('pointerdown', { bubbles: true }))"
@@ -276,13 +278,47 @@ def test_the_worklist_tells_its_age_when_the_ris_is_away(screen, desk):
     screen.until(lambda: desk.deeds("refresh_worklist"), "asked again")
 
 
-def test_a_silent_station_is_noticed_and_the_picture_is_not_called_live(screen, desk, server):
+def test_a_silent_station_is_noticed_and_the_screen_comes_back_by_itself(screen, desk, server):
     begin(screen)
     server.stop()
     screen.until(lambda: "does not answer" in screen.text("picture-words"), "silence is told", 12)
     assert screen.find("stage").get_attribute("data-state") == "silent"
+    assert "does not answer" in screen.text("silence")
+    assert not screen.all("owed")  # it might no longer be true
     screen.shot("silent")
-    assert screen.complaints()  # the refused connections
+    app = api.build(desk)
+    screens.mount(app)
+    again = Server(app, "127.0.0.1", int(server.url.rpartition(":")[2]))
+    again.start()
+    screen.until(lambda: not screen.all("silence") and not screen.all("picture-words"), "it is back", 12)
+    screen.tap("still")
+    screen.until(lambda: screen.text("count") == "1 picture", "and works")
+    screen.complaints()  # the refused connections are expected
+    screen.driver.get("about:blank")
+    again.stop()
+
+
+def test_what_was_refused_is_told_and_tried_again_by_hand(screen, desk):
+    desk.begin("A2026-1102/S02")
+    desk.still()
+    desk.finish()
+    screen.find("exam-line-E1")
+    trouble = "pacs: 0xA700 out of resources. Make room at the archive, then try again."
+    line = desk.exams[0] | {"line": "0 of 1 stored", "done": False, "trouble": trouble}
+    owed = {"objects": 1, "reports": 0, "refused": 1, "words": "1 object on the way, 1 refused: somebody must look"}
+    unasked = [peer | {"answers": None, "words": "the courier is not running"} for peer in desk.peers]
+    for timer in desk._timers:
+        timer.cancel()
+    desk.change(exams=[line], owed=owed, peers=unasked)
+    screen.until(lambda: trouble in screen.text("exam-line-E1"), "the peer's words")
+    assert screen.text("peers") == "peers: the courier is not running"
+    screen.tap("tab-today")
+    assert trouble in screen.text("exam-line-E1")
+    assert screen.script(LOOK) == []
+    screen.shot("refused")
+    screen.tap("retry")
+    screen.until(lambda: desk.deeds("retry") == [[]], "tried again")
+    screen.until(lambda: not screen.all("retry"), "nothing is refused any more")
 
 
 def test_a_page_that_is_loaded_again_shows_the_exam_that_is_open(screen, desk, server):

@@ -17,7 +17,7 @@ export class Gallery {
     this.waiting = []; // pictures that were asked for and are not kept yet, oldest first
     this.deleting = new Map(); // picture id -> timer
     this.pictures = [];
-    this.element = h("div.gallery", { testid: "gallery", role: "list", label: "Pictures of this exam" });
+    this.element = h("div.gallery", { testid: "gallery", role: "group", label: "Pictures of this exam" });
     addEventListener("pagehide", () => this.flush({ keepalive: true }));
   }
 
@@ -27,7 +27,7 @@ export class Gallery {
 
   // A tile at once, with what the screen showed; returns what to call when the picture is kept or was not
   expect(kind, snapshot) {
-    const tile = h("button.tile.pending", { role: "listitem", label: `${kind}, being kept`, disabled: true }, snapshot ?? "", h("span.tag", {}, icon(kind === "clip" ? "play" : "camera"), "keeping…"));
+    const tile = h("button.tile.pending", { label: `${kind}, being kept`, disabled: true }, snapshot ?? "", h("span.tag", {}, icon(kind === "clip" ? "play" : "camera"), "keeping…"));
     const entry = { tile, kind, bound: false };
     this.waiting.push(entry);
     this.element.prepend(tile);
@@ -66,7 +66,7 @@ export class Gallery {
     for (const picture of pictures) {
       let tile = this.tiles.get(picture.id);
       if (!tile) {
-        const entry = this.waiting.find((one) => !one.bound && one.kind === picture.kind) ?? { tile: h("button.tile", { role: "listitem" }) };
+        const entry = this.waiting.find((one) => !one.bound && one.kind === picture.kind) ?? { tile: h("button.tile") };
         this.bind(entry, picture.id);
         tile = entry.tile;
       }

@@ -15,6 +15,9 @@ const notices = new Notices(document.getElementById("notices"));
 const strip = new Strip(document.getElementById("strip"));
 const keyboard = new Keyboard(document.body);
 
+const SILENCE = "The station does not answer.";
+const LAST = 600000; // ms for which a delivered exam stays on the worklist
+
 let state = null;
 let received = 0;
 let tab = "worklist";
@@ -68,10 +71,11 @@ function render() {
   renderLast();
 }
 
-// The last exam stays in sight on the worklist until its line says "stored, committed"
+// The last exam stays in sight on the worklist until some minutes after its line says "stored, committed"
 let lastSignature = "";
 function renderLast() {
-  const last = tab === "worklist" && !state.exam ? state.exams[0] : undefined;
+  const newest = tab === "worklist" && !state.exam ? state.exams[0] : undefined;
+  const last = newest && !(newest.done && Date.now() - Date.parse(newest.ended) > LAST) ? newest : undefined;
   const signature = JSON.stringify(last ?? null);
   if (signature === lastSignature) return;
   lastSignature = signature;
@@ -92,13 +96,18 @@ new Wire({
   },
   onTrouble: (error) => notices.trouble(error),
   onSilence(silent) {
-    document.body.classList.toggle("silent", silent);
+    strip.setSilent(silent);
     capture.setSilent(silent);
-    if (silent) notices.trouble({ what: "The station does not answer.", advice: "What was kept is safe. The screen tries again by itself." });
+    if (silent && !state?.exam) notices.trouble({ what: SILENCE, advice: "What was kept is safe. The screen tries again by itself." });
+    if (!silent) notices.clear(SILENCE);
   },
 });
 
-setInterval(() => state && !state.exam && tab === "worklist" && worklist.tick(state, received), 1000);
+setInterval(() => {
+  if (!state || state.exam || tab !== "worklist") return;
+  worklist.tick(state, received);
+  renderLast();
+}, 1000);
 
 // A click belongs to what the finger landed on. If that has gone meanwhile (a keyboard, a sheet, another list), the
 // click would fall through to whatever lies beneath: perhaps another patient.

@@ -19,7 +19,15 @@ export class Strip {
     this.disk = item("disk", "disk");
     this.picture = item("picture", "check");
     this.demo = h("div.item.demo", { testid: "demo" }, "DEMO");
-    root.append(this.owed.element, this.peers, this.disk.element, this.picture.element, this.demo);
+    this.silence = h("div.item.wide", { testid: "silence", "data-mood": "bad", hidden: true }, icon("silent"), "The station does not answer; the screen tries again by itself");
+    this.told = [this.owed.element, this.peers, this.disk.element, this.picture.element];
+    root.append(this.silence, this.owed.element, this.peers, this.disk.element, this.picture.element, this.demo);
+  }
+
+  // What was told before the silence may no longer be true: it is not shown
+  setSilent(silent) {
+    show(this.silence, silent);
+    for (const element of this.told) show(element, !silent);
   }
 
   update(state) {
@@ -55,14 +63,15 @@ function chips(peers) {
   const unasked = peers.filter((peer) => peer.answers === null);
   const many = peers.length > 3 && well.length > 1;
   const same = unasked.length > 1 && unasked.every((peer) => peer.words === unasked[0].words);
-  const shown = peers.filter((peer) => !(many && peer.answers === true) && !(same && peer.answers === null)).map(peerChip);
+  const shown = peers.filter((peer) => !(many && peer.answers === true) && !(same && peer.answers === null)).map((peer) => peerChip(peer));
   if (many) shown.unshift(h("span.peer", { "data-mood": "good" }, icon("check"), `${well.length} peers answer`));
   if (same) shown.push(h("span.peer", { "data-mood": "", "data-answers": "null" }, icon("clock"), `${peers.length === unasked.length ? "peers" : unasked.map((peer) => peer.name).join(", ")}: ${unasked[0].words}`));
   return shown;
 }
 
-export function peerChip(peer) {
-  const unasked = `${peer.name}: ${peer.words || "not asked yet"}`;
+// `brief`: its words stand elsewhere
+export function peerChip(peer, brief = false) {
+  const unasked = brief ? peer.name : `${peer.name}: ${peer.words || "not asked yet"}`;
   const [symbol, mood, words] = peer.answers === true ? ["check", "good", peer.name] : peer.answers === false ? ["cross", "bad", `${peer.name}: no answer`] : ["clock", "", unasked];
   return h("span.peer", { "data-mood": mood, "data-answers": String(peer.answers), title: `${peer.address}: ${peer.words}` }, icon(symbol), words);
 }

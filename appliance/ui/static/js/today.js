@@ -38,11 +38,11 @@ export class Today {
     const { owed, disk, station } = state;
     const retry = h("button.quiet", { testid: "retry", on: { click: () => this.retry() } }, icon("refresh"), h("span", {}, `Try ${owed.refused} again`));
     this.side.replaceChildren(
-      h("h2", {}, "Still owed to the hospital"),
+      h("h2", {}, "Still owed"),
       h("p", {}, capital(owed.words)),
       owed.refused ? retry : "",
       h("h2", {}, "Peers"),
-      ...state.peers.map((peer) => h("p.peer-line", {}, peerChip(peer), h("small", {}, `${peer.address} · ${peer.roles.join(", ")}`), h("small", {}, peer.words))),
+      ...state.peers.map((peer) => h("p.peer-line", {}, peerChip(peer, true), h("small", {}, `${peer.address} · ${peer.roles.join(", ")}`), h("small", {}, peer.words))),
       h("h2", {}, "This station"),
       h("p", {}, `${station.name} (${station.ae_title}), ${station.modality}`, h("small", {}, station.source), h("small", {}, `${space(disk.free_mb)} free; ${space(disk.reserve_mb)} stay reserved`)),
     );

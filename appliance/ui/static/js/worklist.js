@@ -21,7 +21,7 @@ export class Worklist {
     const unscheduled = h("button.quiet", { testid: "unscheduled", on: { click: onUnscheduled } }, icon("newcomer"), h("span", {}, "Unscheduled patient"));
     this.tools = h("div.tools", {}, h("label.search", {}, icon("search"), this.search, this.clear), refresh, unscheduled);
     this.warning = h("div.warning", { testid: "worklist-error", hidden: true });
-    this.list = h("div.orders", { testid: "orders", role: "list" });
+    this.list = h("div.orders", { testid: "orders" });
     this.empty = h("div.empty", { testid: "worklist-empty", hidden: true });
     this.last = h("div.last");
     this.element = h("section.worklist", { testid: "view-worklist" }, this.warning, (this.scroll = h("div.scroll", {}, this.list, this.empty)), this.last);
@@ -85,7 +85,7 @@ export class Worklist {
     let card = this.cards.get(order.key);
     const signature = JSON.stringify([order, twin]);
     if (!card) {
-      card = h("button.order", { testid: `order-${order.key}`, role: "listitem" });
+      card = h("button.order", { testid: `order-${order.key}` });
       card.addEventListener("click", () => this.begin(card.order));
       this.cards.set(order.key, card);
     }
