@@ -59,6 +59,7 @@ def read_iso(image: Path, folder: Path) -> None:
 
     Raises InputError where it is not one or a name in it could lead out of the folder, DiskFull.
     """
+    folder.parent.mkdir(parents=True, exist_ok=True)
     size, free = image.stat().st_size, shutil.disk_usage(folder.parent).free
     if size > free:
         raise DiskFull(f"{folder.parent} has {free / 1e6:.0f} MB free, {size / 1e6:.0f} MB are needed to read {image.name}")
@@ -118,5 +119,23 @@ def _each(image: Path, take: Callable[[str, Callable[[BinaryIO], None]], None]) 
         iso.close()
 
 
+class _Counting:
+    """A stream that counts what goes through."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self.count = 0
+
+    def write(self, piece: bytes) -> int:
+        """Pass a piece on."""
+        self.count += len(piece)
+        return self._stream.write(piece)
+
+
 def _pour(iso: Any, place: str, stream: BinaryIO) -> None:
-    iso.get_file_from_iso_fp(stream, iso_path=place, blocksize=_PIECE)
+    """Copy a file out of an image; an image that ends too early is pycdlib's to pass over, and ours to notice."""
+    through = _Counting(stream)
+    iso.get_file_from_iso_fp(through, iso_path=place, blocksize=_PIECE)
+    expected = iso.get_record(iso_path=place).get_data_length()
+    if through.count != expected:
+        raise OSError(f"{place} has {expected} bytes, of which {through.count} are there")

@@ -3,17 +3,19 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 from pydicom.dataset import Dataset
 
 from appliance.dicom import syntaxes
-from appliance.dicom.elements import opened
-from appliance.dicom.stored import Stored
+from appliance.dicom.elements import UNDEFINED, opened
 from appliance.errors import InputError
 from appliance.media import directory, profiles, records
 from appliance.media.directory import Entry
 
 _PIECE = 1 << 20
+_DOCUMENT = 0x00420011
+_MANY = 20
 # (what it is called, keyword in the record of which level, keyword in the file)
 _TWINS = (
     ("Patient ID", 0, "PatientID"),
@@ -58,7 +60,9 @@ def verify(folder: Path) -> Verdict:
             faults += _of_file(there[name], entry, notes)
         else:
             faults.append(_absent(name, there))
-    faults += _of_others(set(there) - set(listed) - {"DICOMDIR"}, there, notes)
+    wanted = {name.upper() for name in set(listed) - set(there)}
+    others = {name for name in set(there) - set(listed) if name != "DICOMDIR" and name.upper() not in wanted}
+    faults += _of_others(others, there, notes)
     return Verdict(len(listed), tuple(faults), tuple(dict.fromkeys(notes)))
 
 
@@ -69,22 +73,26 @@ def _absent(name: str, there: dict[str, Path]) -> str:
 
 def _of_others(names: set[str], there: dict[str, Path], notes: list[str]) -> Iterator[str]:
     """Objects that no record names are a fault (PS3.11 D.3.3); a program is worth a word; other files may be there."""
+    unlisted = [name for name in sorted(names) if _is_dicom(there[name])]
+    if len(unlisted) > _MANY:
+        yield f"{len(unlisted)} objects are not in the DICOMDIR: {', '.join(unlisted[:3])} …"
+        unlisted = []
+    for name in unlisted:
+        yield f"{name} is an object that is not in the DICOMDIR"
     for name in sorted(names):
-        if _is_dicom(there[name]):
-            yield f"{name} is an object that is not in the DICOMDIR"
-        elif PurePosixPath(name.lower()).suffix in (".exe", ".com", ".bat", ".cmd", ".scr", ".msi", ".vbs", ".js", ".inf"):
+        if PurePosixPath(name.lower()).suffix in (".exe", ".com", ".bat", ".cmd", ".scr", ".msi", ".vbs", ".js", ".inf"):
             notes.append(f"{name} is a program or starts one: dicap never writes any, do not run it unseen")
 
 
 def _of_file(path: Path, entry: Entry, notes: list[str]) -> Iterator[str]:
     name = entry.name
     try:
-        header = records.header_of(path)
-        yield from _compared(entry, header)
         _read_to_end(path)
-    except (InputError, OSError, EOFError) as error:
+        header = records.header_of(path)
+    except (InputError, OSError) as error:
         yield f"{name} cannot be read: {error}"
         return
+    yield from _compared(entry, header)
     uid = str(header.file_meta.get("TransferSyntaxUID", ""))
     try:
         syntax = syntaxes.by_uid(uid).name
@@ -115,20 +123,41 @@ def _compared(entry: Entry, header: Dataset) -> Iterator[str]:
 def _read_to_end(path: Path) -> None:
     """Read every byte that belongs to an object; InputError where it is cut off."""
     with opened(path) as file:
-        for element in file.dataset.elements.values():
-            if element.position >= 0 and element.length != 0xFFFFFFFF and element.position + element.length > file.size:
+        ends = [one.position + one.length for one in file.dataset.elements.values() if one.position >= 0]
+        if max(ends, default=0) > file.size:
+            raise InputError("it is cut off")
+        if file.pixels_at < 0:
+            last = file.dataset.elements[file.dataset.order[-1]] if file.dataset.order else None
+            if last is not None and last.position >= 0 and last.position + last.length != file.size:
                 raise InputError("it is cut off")
-        has_picture, has_pixels = file.dataset.has(0x00280010), file.pixels_at >= 0
-        if not has_pixels:
-            file.stream.seek(0)
-            while file.stream.read(_PIECE):
-                continue
-    if has_picture and not has_pixels:
-        raise InputError("it has no pixel data: it is cut off")
-    if has_pixels:
-        with Stored(path) as stored:
-            for _ in stored.fragments() if stored.syntax.is_compressed else stored.pieces():
-                continue
+            if not file.dataset.has(_DOCUMENT):
+                raise InputError("it has neither picture nor document: it is cut off")
+            _pass(file.stream, 0, file.size)
+            return
+        head = _bytes(file.stream, file.pixels_at, 8 if file.implicit else 12)
+        length = int.from_bytes(head[-4:], "little")
+        if length != UNDEFINED:
+            _pass(file.stream, file.stream.tell(), length)
+            return
+        # items of encapsulated pixel data up to their delimiter (PS3.5 A.4)
+        while (item := _bytes(file.stream, file.stream.tell(), 8))[:4] == b"\xfe\xff\x00\xe0":
+            _pass(file.stream, file.stream.tell(), int.from_bytes(item[4:], "little"))
+        if item != b"\xfe\xff\xdd\xe0\0\0\0\0":
+            raise InputError("its pixel data are damaged: an item begins where none can")
+
+
+def _bytes(stream: BinaryIO, begin: int, length: int) -> bytes:
+    stream.seek(begin)
+    found = stream.read(length)
+    if len(found) < length:
+        raise InputError("it is cut off")
+    return found
+
+
+def _pass(stream: BinaryIO, begin: int, length: int) -> None:
+    """Read so many bytes and keep none: a disc may fail anywhere."""
+    for at in range(0, length, _PIECE):
+        _bytes(stream, begin + at, min(_PIECE, length - at))
 
 
 def _is_dicom(path: Path) -> bool:

@@ -101,8 +101,10 @@ def coded(folder: Path, codec: str, frames: int = 25) -> Clip:
     """A short video of legal form: `mpeg2` 720×576 in a program stream, or `h264`/`hevc` 640×480 in MPEG-TS."""
     wide, high = (720, 576) if codec == "mpeg2" else (640, 480)
     encoder, container, profile = {
-        "mpeg2": ("mpeg2video", "mpeg", "Main"), "h264": ("libx264", "mpegts", "High"), "hevc": ("libx265", "mpegts", "Main"),
-    }[codec]  # fmt: skip
+        "mpeg2": ("mpeg2video", "mpeg", "Main"),
+        "h264": ("libx264", "mpegts", "High"),
+        "hevc": ("libx265", "mpegts", "Main"),
+    }[codec]
     path = folder / f"{codec}.bin"
     with av.open(str(path), "w", format=container) as out:
         stream = out.add_stream(encoder, rate=25)

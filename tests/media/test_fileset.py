@@ -19,6 +19,7 @@ from appliance.media.profiles import MEDIA, choose
 from appliance.media.verify import verify
 
 DCMMKDIR = {"cd": "-Pgp", "dvd-jpeg": "-Pdv", "bd-jpeg": "-Pbd", "usb-jpeg": "-Pfl"}
+SYNTAXES = ("jls", "j2k", "rle", "deflated", "jpeg", "htj2k")
 JPEG_FAMILY = {"explicit", "jpeg-lossless", "jpeg"}
 ALLOWED = {"cd": {"explicit"}, "dvd-jpeg": JPEG_FAMILY, "bd-jpeg": JPEG_FAMILY, "usb-jpeg": JPEG_FAMILY}
 
@@ -35,7 +36,7 @@ def exams(tmp_path_factory):
     folder = tmp_path_factory.mktemp("exams")
     jane, yamada = Maker(folder / "jane"), Maker(folder / "yamada", YAMADA, "yamada")
     return [
-        *(jane.still(colours(number), word) for number, word in enumerate(("jls", "j2k", "rle", "deflated", "jpeg", "htj2k"))),
+        *(jane.still(colours(number), word) for number, word in enumerate(SYNTAXES)),
         jane.still(deep(), "j2k", bits=12),
         jane.cine([colours(number) for number in range(4)]),
         jane.document("Befund für Müller"),
