@@ -26,7 +26,13 @@ _MOST = 200  # findings; more of the same help nobody
 
 
 def check(path: Path) -> list[Finding]:
-    """Everything that is wrong with a file, errors first; empty for a good one. Pixel data are walked, not read."""
+    """Everything that is wrong with a Part 10 file, errors first; empty for a good one.
+
+    What is looked at: the file meta information (PS3.10 7.1), every value (PS3.5 6.2), the modules of the IOD (PS3.3, by
+    the generated tables), the picture's description, its pixel data (walked, never read whole), a document's beginning.
+    An error keeps an object of ours out of the spool; a warning is for people. Never raises: a file that cannot be opened
+    or read is one error, at `file`.
+    """
     try:
         with opened(path) as file:
             found = list(dict.fromkeys(_all(file)))
@@ -36,7 +42,10 @@ def check(path: Path) -> list[Finding]:
 
 
 def demand(path: Path) -> None:
-    """Raise CheckError naming the errors of a file; warnings are let pass."""
+    """Raise CheckError naming all errors of a file, one per line with its place; warnings are let pass.
+
+    Received originals, and objects that a simulation makes wrong on purpose, are not for this.
+    """
     errors = [found for found in check(path) if found.severity == "error"]
     if errors:
         lines = "\n".join(f"  {one.where}: {one.words}" for one in errors)
@@ -44,6 +53,7 @@ def demand(path: Path) -> None:
 
 
 def _all(file: Opened) -> Iterator[Finding]:
+    """The faults of the meta information, of every value, of identity, modules and pixels, in this order."""
     yield from _meta(file)
     yield from values(file.meta)
     yield from values(file.dataset)

@@ -26,7 +26,10 @@ _PHOTOMETRIC, _SAMPLES = tag("PhotometricInterpretation"), tag("SamplesPerPixel"
 
 
 def pointers(dataset: Level) -> list[int]:
-    """The attributes that Frame Increment Pointer points to."""
+    """The attributes that Frame Increment Pointer (0028,0009) points to, as numbers; empty where it is absent.
+
+    AT is two numbers of 16 bits, the group first (PS3.5 6.2).
+    """
     element = dataset.elements.get(POINTER)
     raw = (element.value or b"") if element else b""
     pairs = [(raw[at : at + 2], raw[at + 2 : at + 4]) for at in range(0, len(raw) - 3, 4)]
@@ -39,34 +42,42 @@ def is_multi_frame(dataset: Level) -> bool:
 
 
 def _points_to(keyword: str) -> Test:
+    """Frame Increment Pointer points to the attribute."""
     return lambda dataset: tag(keyword) in pointers(dataset)
 
 
 def _says(keyword: str, *words: str) -> Test:
+    """One of the attribute's values is one of the words."""
     return lambda dataset: bool(set(dataset.words(tag(keyword))) & set(words))
 
 
 def _class_in(*classes: str) -> Test:
+    """The object is of one of these SOP classes."""
     return lambda dataset: dataset.text(SOP_CLASS) in classes
 
 
 def _both(*tests: Test) -> Test:
+    """All of the tests hold."""
     return lambda dataset: all(test(dataset) for test in tests)
 
 
 def _gray(dataset: Level) -> bool:
+    """One sample per pixel, not a palette."""
     return dataset.text(_PHOTOMETRIC).startswith("MONOCHROME")
 
 
 def _has_pixels_of_colour(dataset: Level) -> bool:
+    """Several samples per pixel."""
     return dataset.number(_SAMPLES) > 1
 
 
 def _several_frames(dataset: Level) -> bool:
+    """Number of Frames is above one."""
     return dataset.number(tag("NumberOfFrames")) > 1
 
 
 def _living(dataset: Level) -> bool:
+    """What is seen is no specimen (C.7.6.22)."""
     return not dataset.has(tag("SpecimenDescriptionSequence"))
 
 
@@ -143,7 +154,11 @@ CONDITIONS: tuple[Condition, ...] = (
 
 
 def demanded_modules(iod: Iod, dataset: Level) -> frozenset[str]:
-    """The conditional modules (usage C) that this object must have."""
+    """The conditional modules (usage C) that this object must have, by the names of the tables.
+
+    Cine where frames are told by time (A.8), the vector module with several frames, synchronization for IVUS (A.7). What
+    depends on the world (contrast, specimen, time synchronization) cannot be seen and is not asked for.
+    """
     demanded = set()
     if {tag("FrameTime"), tag("FrameTimeVector")} & set(pointers(dataset)):
         demanded.add("cine")

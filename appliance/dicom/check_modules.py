@@ -14,7 +14,11 @@ _OVERLAYS = range(0x6000, 0x6100, 2)
 
 
 def modules(iod: Iod, dataset: Level) -> Findings:
-    """Faults of a dataset against the modules of its IOD."""
+    """Faults of a dataset against the modules of its IOD (PS3.3 A.1.3): all errors, but for foreign attributes.
+
+    A mandatory module must be there, a conditional one where its condition can be seen to hold, an optional one is held
+    to its own types as soon as an attribute is there that only it makes mandatory.
+    """
     demanded = demanded_modules(iod, dataset)
     own = {tag for module in iod.modules if module.usage == "M" for tag in module.attributes}
     for module in iod.modules:
@@ -34,6 +38,7 @@ def _is_used(module: Module, dataset: Level, own: set[int]) -> bool:
 
 
 def _types(tree: Tree, level: Level, where: str, who: str) -> Findings:
+    """Types 1 and 2 of one module, and type 1C where the attribute is there at all (PS3.5 7.4)."""
     for tag, (kind, children) in tree.items():
         place = where + finding.name(tag)
         if kind == "1" and not level.filled(tag):
@@ -49,7 +54,10 @@ def _types(tree: Tree, level: Level, where: str, who: str) -> Findings:
 
 
 def _codes(element: Element, place: str) -> Findings:
-    """Every item that bears a code says which, in which scheme, and what it means (PS3.3 8.8)."""
+    """Every item that bears a code says which, in which scheme, and what it means (PS3.3 8.8).
+
+    A code value is short, long or a URN, one of them only; a URN needs no scheme. Items without any are no codes.
+    """
     for number, item in enumerate(element.items, 1):
         values = [tag for tag in _CODES if item.filled(tag)]
         here = f"{place}[{number}]"
@@ -63,6 +71,7 @@ def _codes(element: Element, place: str) -> Findings:
 
 
 def _foreign(iod: Iod, tree: Tree, level: Level, where: str) -> Findings:
+    """Attributes that no module of the IOD has: a Standard Extended SOP Class may have them (PS3.2 3.11.3), so warnings."""
     for tag, element in level.elements.items():
         if tag >> 16 & 1 or tag & 0xFFFF == 0 or tag >> 16 in _OVERLAYS or tag in _ANYWHERE:
             continue

@@ -35,7 +35,11 @@ _RATES = tuple(Fraction(*one) for one in ((25, 1), (30_000, 1001), (30, 1), (50,
 
 
 def described(dataset: Level, syntax: Syntax) -> Findings:
-    """Faults of the Image Pixel module (C.7.6.3) in itself, under its syntax and in its SOP class."""
+    """Faults of the Image Pixel module (C.7.6.3) in itself, under its syntax and in its SOP class.
+
+    Whether the pixel data are as described is check_pixels's; here the description must agree with itself, with what
+    PS3.5 8.2 lets the syntax carry, and with the bits and colours of the IOD. Palettes are known, but not looked into.
+    """
     photometric = dataset.text(tag("PhotometricInterpretation"))
     samples, planar = dataset.number(tag("SamplesPerPixel")), dataset.number(tag("PlanarConfiguration"))
     allocated, stored = dataset.number(tag("BitsAllocated")), dataset.number(tag("BitsStored"))
@@ -60,6 +64,7 @@ def described(dataset: Level, syntax: Syntax) -> Findings:
 
 
 def _under_syntax(dataset: Level, syntax: Syntax, photometric: str, stored: int) -> Findings:
+    """What the syntax allows: bits, colours, and in video signs and the shape of a pixel (PS3.5 8.2)."""
     if stored > syntax.max_bits:
         yield finding.error("BitsStored", f"{syntax.name} holds {syntax.max_bits} bits, not {stored}")
     legal = {"YBR_PARTIAL_420"} if syntax.kind == "video" else _COLOURS.get(syntax.name, _PLAIN)
@@ -76,7 +81,10 @@ def _under_syntax(dataset: Level, syntax: Syntax, photometric: str, stored: int)
 
 
 def _mpeg2(dataset: Level, syntax: Syntax) -> Findings:
-    """MPEG-2 allows few sizes and rates (PS3.5 8.2.5, 8.2.6)."""
+    """MPEG-2 allows few sizes and rates (PS3.5 8.2.5, 8.2.6).
+
+    Frame Time is rounded by many; it is taken as the legal rate that lies within a twentieth of a percent.
+    """
     words = dataset.words(tag("FrameTime"))
     try:
         rate = 1000 / Fraction(words[0])
@@ -92,9 +100,12 @@ def _mpeg2(dataset: Level, syntax: Syntax) -> Findings:
 
 
 def _in_class(dataset: Level, photometric: str, stored: int) -> Findings:
+    """What the SOP class allows beyond that: bits, gray or colour (A.8, C.8.5.6.1, C.8.12.1.1)."""
     uid, gray = dataset.text(SOP_CLASS), photometric.startswith("MONOCHROME")
-    if uid in VL | {SC_BYTE, SC_COLOUR} and stored != 8:
-        yield finding.error("BitsStored", f"this SOP class holds 8 bits per sample, not {stored}")
+    allocated = dataset.number(tag("BitsAllocated"))
+    if uid in VL | {SC_BYTE, SC_COLOUR} and (stored, allocated) != (8, 8):
+        where = "BitsStored" if stored != 8 else "BitsAllocated"
+        yield finding.error(where, f"this SOP class holds 8 bits in 8 per sample, not {stored} in {allocated}")
     if uid in (US, US_MULTI) and photometric != "PALETTE COLOR" and stored != 8:
         yield finding.error("BitsStored", f"ultrasound holds 8 bits per sample, not {stored} (C.8.5.6)")
     if uid == SC_WORD and not 9 <= stored <= 16:
@@ -122,7 +133,11 @@ def _in_visible_light(dataset: Level, syntax: Syntax, photometric: str) -> Findi
 
 
 def lossy_told(dataset: Level, syntax: Syntax) -> Findings:
-    """Faults of Lossy Image Compression, its ratios and methods (C.7.6.1.1.5)."""
+    """Faults of Lossy Image Compression, its ratios and methods (C.7.6.1.1.5).
+
+    One ratio and one method per compression, in the order in which they happened: the last method is that of the
+    syntax, if it loses anything. A lossless syntax may well carry pixels that lost something before.
+    """
     flag = dataset.text(tag("LossyImageCompression"))
     ratios, methods = dataset.words(tag("LossyImageCompressionRatio")), dataset.words(tag("LossyImageCompressionMethod"))
     if flag not in ("", "00", "01"):
@@ -146,7 +161,10 @@ def lossy_told(dataset: Level, syntax: Syntax) -> Findings:
 
 
 def frames_told(dataset: Level) -> Findings:
-    """Faults of Number of Frames, Frame Increment Pointer and what it points to (C.7.6.5, C.7.6.6)."""
+    """Faults of Number of Frames, Frame Increment Pointer and what it points to (C.7.6.5, C.7.6.6).
+
+    A vector has one value per frame, the first being 0 and of no meaning; a frame time is above 0 milliseconds.
+    """
     number = dataset.number(tag("NumberOfFrames"), 1)
     if number < 1:
         yield finding.error("NumberOfFrames", f"is {number}")

@@ -31,7 +31,12 @@ class Walk:
 
 
 def pixels(file: Opened) -> Findings:
-    """Faults of the picture's description, of its pixel data, or of the document that is there instead."""
+    """Faults of the picture's description, of its pixel data, or of the document that is there instead.
+
+    Native pixel data have exactly the length their description needs (PS3.5 8.1.1). Encapsulated ones consist of whole
+    items of even length up to the delimiter (A.4), tables land on them, and the first frame's stream says the same size,
+    samples and bits. Only headers are read, so that an object of gigabytes takes milliseconds.
+    """
     try:
         syntax = by_uid(file.syntax_uid)
     except InputError as error:
@@ -66,10 +71,12 @@ def pixels(file: Opened) -> Findings:
 
 
 def _count(dataset: Level) -> int:
+    """Number of Frames, one where it is not told."""
     return max(1, dataset.number(_FRAMES, 1))
 
 
 def _native(file: Opened, length: int, vr: str) -> Findings:
+    """Length, VR and end of uncompressed pixel data (PS3.5 8.1.1, A.2); YBR_FULL_422 has two samples per pixel."""
     dataset, begin = file.dataset, file.stream.tell()
     bits = dataset.number(_ROWS) * dataset.number(_COLUMNS) * dataset.number(_SAMPLES) * dataset.number(_ALLOCATED)
     expected = bits * _count(dataset) // 8
@@ -95,6 +102,7 @@ def _end(file: Opened, at: int) -> Findings:
 
 
 def _encapsulated(file: Opened, syntax: Syntax) -> Findings:
+    """Fragments and offset table against the number of frames, and the first stream against the description."""
     walk = Walk()
     faults = list(_walk(file, walk))
     yield from faults
@@ -115,6 +123,7 @@ def _encapsulated(file: Opened, syntax: Syntax) -> Findings:
 
 
 def _walk(file: Opened, walk: Walk) -> Findings:
+    """Step from item to item without reading them, noting where fragments lie; the first item is the offset table."""
     stream, at, first = file.stream, file.stream.tell(), True
     while True:
         stream.seek(at)
@@ -141,7 +150,11 @@ def _walk(file: Opened, walk: Walk) -> Findings:
 
 
 def _tables(file: Opened, walk: Walk, frames: int) -> Findings:
-    """The Basic or the Extended Offset Table, or none and one fragment per frame (PS3.5 A.4, PS3.3 C.7.6.3.1.8)."""
+    """The Basic or the Extended Offset Table, or none and one fragment per frame (PS3.5 A.4, PS3.3 C.7.6.3.1.8).
+
+    An offset counts from the first fragment's item to that of the frame's first; they rise, and begin with 0. The
+    extended table stands alone and has one fragment per frame; its lengths may leave the padding out.
+    """
     starts = {at - walk.begin: length for at, length in walk.fragments}
     if file.dataset.has(_EXTENDED):
         offsets = _numbers(file.dataset, _EXTENDED)
@@ -166,18 +179,21 @@ def _tables(file: Opened, walk: Walk, frames: int) -> Findings:
 
 
 def _numbers(dataset: Level, which: int) -> list[int]:
+    """An offset table of 64-bit numbers."""
     element = dataset.elements.get(which)
     raw = (element.value or b"") if element else b""
     return [entry[0] for entry in struct.iter_unpack("<Q", raw[: len(raw) // 8 * 8])]
 
 
 def _head(file: Opened, walk: Walk) -> bytes:
+    """The first bytes of the first fragment."""
     at, length = walk.fragments[0]
     file.stream.seek(at + 8)
     return file.stream.read(min(length, _HEAD))
 
 
 def _first_frame(file: Opened, walk: Walk, syntax: Syntax) -> Iterator[Finding]:
+    """What the first stream says of itself against what the Image Pixel module says."""
     told, dataset = codestream.read(_head(file, walk), syntax), file.dataset
     if told.fault:
         yield finding.error("PixelData", f"the first frame is not {syntax.name}: {told.fault}")
@@ -199,6 +215,7 @@ def _first_frame(file: Opened, walk: Walk, syntax: Syntax) -> Iterator[Finding]:
 
 
 def _container(file: Opened, walk: Walk) -> Findings:
+    """Whether the video begins as one of the legal containers does (PS3.5 8.2.5 to 8.2.11)."""
     head = _head(file, walk)
     legal = head[:4] == b"\0\0\1\xba" or (head[:1] == b"G" and head[188:189] in (b"G", b"")) or head[4:8] == b"ftyp"
     if not legal:
@@ -206,6 +223,7 @@ def _container(file: Opened, walk: Walk) -> Findings:
 
 
 def _document(file: Opened) -> Findings:
+    """Whether the document is a PDF where it says so, whole, and as long as it is told (C.24.2)."""
     element = file.dataset.elements[_DOCUMENT]
     begin = (element.value or b"")[:1024]
     if element.value is None:

@@ -25,7 +25,12 @@ _TERMS = re.compile(
 
 
 def values(level: Level, where: str = "") -> Findings:
-    """Faults of every element of a dataset or item, and of its items."""
+    """Faults of every element of a dataset or item, and of its items; `where` is what their places begin with.
+
+    Private elements and group lengths are nobody's business. Text of SH, LO and PN that is too long is a warning: these
+    hold the hospital's own words, which are copied as they came. In character sets with code extensions (ISO 2022) text
+    is not judged, for a backslash may be half a character (PS3.5 6.1.2.5).
+    """
     yield from _order(level, where)
     strict = _strict_encoding(level)
     for element in level.elements.values():
@@ -42,6 +47,7 @@ def values(level: Level, where: str = "") -> Findings:
 
 
 def _order(level: Level, where: str) -> Findings:
+    """Elements rise and occur once (PS3.5 7.1); the character set is a defined term."""
     for tag in level.repeated:
         yield finding.error(where + finding.name(tag), "occurs more than once")
     for before, after in zip(level.order, level.order[1:], strict=False):
@@ -69,6 +75,7 @@ def _entry(tag: int) -> tuple[frozenset[str], str]:
 
 
 def _vr(element: Element, place: str) -> Findings:
+    """The VR is that of the dictionary, and the length even (PS3.5 7.1.1)."""
     legal, _ = _entry(element.tag)
     if not legal:
         yield finding.warning(place, "is not in the dictionary of PS3.6")
@@ -79,6 +86,7 @@ def _vr(element: Element, place: str) -> Findings:
 
 
 def _text(element: Element, place: str, encoding: str) -> Findings:
+    """Bytes, padding, number and content of a value of text, in the character set that is promised."""
     raw = element.value or b""
     if element.vr in _EXTENDED and not encoding:
         return  # code extensions: a backslash may be half a character
@@ -106,6 +114,7 @@ def _text(element: Element, place: str, encoding: str) -> Findings:
 
 
 def _value(vr: str, text: str, place: str) -> Findings:
+    """One value of text against its VR (PS3.5 table 6.2-1)."""
     if not text:
         return
     if _CONTROL.search(text) or (vr not in _ONE_VALUE and _LINES.search(text)):
@@ -125,6 +134,7 @@ def _value(vr: str, text: str, place: str) -> Findings:
 
 @lru_cache(maxsize=1024)
 def _objection(vr: str, text: str) -> str:
+    """What pydicom's validator of that VR says against a value; empty where nothing."""
     try:
         validate_value(vr, text, RAISE)
     except ValueError as error:
@@ -133,6 +143,7 @@ def _objection(vr: str, text: str) -> str:
 
 
 def _name(text: str, place: str) -> Findings:
+    """Groups and components of a person name (PS3.5 6.2.1)."""
     groups = text.split("=")
     if len(groups) > 3:
         yield finding.error(place, f"a person name has at most 3 groups, this has {len(groups)}")
@@ -144,6 +155,7 @@ def _name(text: str, place: str) -> Findings:
 
 
 def _number(element: Element, place: str) -> Findings:
+    """Size and number of binary values."""
     size, raw = _NUMBERS[element.vr], element.value or b""
     if len(raw) % size:
         yield finding.error(place, f"{len(raw)} bytes are not a multiple of {size}, as {element.vr} needs")
@@ -152,6 +164,7 @@ def _number(element: Element, place: str) -> Findings:
 
 
 def _multiplicity(tag: int, count: int, place: str) -> Findings:
+    """The number of values against the VM of PS3.6: `1`, `1-3`, `2-2n`, `1-n`."""
     _, rule = _entry(tag)
     low, _, high = rule.partition("-")
     if not rule or not low.isdigit():

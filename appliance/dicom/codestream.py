@@ -34,7 +34,11 @@ class Told:
 
 
 def read(head: bytes, syntax: Syntax) -> Told:
-    """Read the first bytes of a frame's stream (as many as there are up to the image data)."""
+    """Read the first bytes of a frame's stream: as many as there are up to the image data, 256 KiB will do.
+
+    Numbers that the codec does not tell are 0 (RLE knows neither rows nor bits). A stream that ends too early, or is of
+    another process than its syntax says, has a `fault` and nothing is raised.
+    """
     try:
         if syntax.name == "rle":
             return _rle(head)
@@ -46,6 +50,7 @@ def read(head: bytes, syntax: Syntax) -> Told:
 
 
 def _rle(head: bytes) -> Told:
+    """PS3.5 G.5: the header tells the number of segments, here as `samples`."""
     count, first = struct.unpack_from("<2I", head)
     if not 1 <= count <= 15 or first != 64:
         return Told(fault="it does not begin with an RLE header (PS3.5 G.5)")
@@ -53,6 +58,7 @@ def _rle(head: bytes) -> Told:
 
 
 def _jpeg(head: bytes, syntax: Syntax) -> Told:
+    """JPEG and JPEG-LS: from marker to marker up to the start of scan (ISO/IEC 10918-1 B, 14495-1 C)."""
     if head[:2] != b"\xff\xd8":
         return Told(fault="it does not begin as a JPEG stream")
     at, told = 2, Told(fault="it has no frame header")
@@ -86,6 +92,7 @@ def _scanned(head: bytes, at: int, syntax: Syntax, told: Told) -> Told:
 
 
 def _jpeg2000(head: bytes, syntax: Syntax) -> Told:
+    """The main header: SIZ, CAP and COD (ISO/IEC 15444-1 A.5, A.6.1)."""
     if head[4:8] == b"jP  ":
         return Told(fault="it is a JP2 file, DICOM takes the codestream alone (PS3.5 A.4.4)")
     if head[:4] != b"\xff\x4f\xff\x51":

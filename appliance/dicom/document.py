@@ -17,7 +17,11 @@ _PIECE = 1 << 20
 
 @dataclass(frozen=True)
 class Attached(Nothing):
-    """The elements from Encapsulated Document (0042,0011) on; the dataset itself must end before it (PS3.3 C.24.2)."""
+    """The elements from Encapsulated Document (0042,0011) on, for encapsulate.write (PS3.3 C.24.2).
+
+    The dataset itself must end before them. The file's size is looked at when it is written; InputError where it is 0,
+    above 4 GiB, or changes meanwhile.
+    """
 
     path: Path
 

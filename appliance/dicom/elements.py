@@ -21,7 +21,7 @@ PIXEL_DATA = 0x7FE00010
 UNDEFINED = 0xFFFFFFFF
 IMPLICIT, EXPLICIT, DEFLATED = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99"
 BIG_ENDIAN = "1.2.840.10008.1.2.2"
-_SPARE = 1 << 20  # values longer than this stay on disk
+_SPARE = 8 << 20  # values longer than this stay on disk; an offset table of a million frames does not
 _PIECE = 1 << 20
 _CHARACTER_SET = 0x00080005
 
@@ -40,7 +40,11 @@ class Element:
 
 @dataclass
 class Level:
-    """The elements of a dataset or of one item, in their order; `repeated` tags occur more than once."""
+    """The elements of a dataset or of one item by tag.
+
+    `order` holds the tags as they came, `repeated` those that came more than once, `encodings` Python's names of the
+    character sets that apply (`iso8859` alone: the default repertoire, which is ASCII).
+    """
 
     elements: dict[int, Element] = field(default_factory=dict)
     repeated: list[int] = field(default_factory=list)
@@ -109,7 +113,11 @@ class Opened:
 
 @contextmanager
 def opened(path: Path) -> Iterator[Opened]:
-    """Open a Part 10 file (PS3.10 7.1) for checking; InputError where it is none or cannot be read to its pixels."""
+    """Open a Part 10 file (PS3.10 7.1) for checking; a context manager.
+
+    Elements up to Pixel Data are in memory, those above 8 MiB and the pixels stay on disk; a deflated dataset is first
+    inflated into a temporary file. InputError where the file is none, is big endian, or cannot be read to its pixels.
+    """
     with ExitStack() as stack:
         try:
             stream: BinaryIO = stack.enter_context(path.open("rb"))
@@ -131,6 +139,7 @@ def opened(path: Path) -> Iterator[Opened]:
 
 
 def _inflated(stream: BinaryIO, target: BinaryIO) -> BinaryIO:
+    """The dataset of a deflated file, in a temporary one (PS3.5 A.5)."""
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     try:
         while piece := stream.read(_PIECE):
@@ -152,6 +161,7 @@ def _read(stream: BinaryIO, implicit: bool, stop: Any) -> tuple[Level, int]:
     stopped: list[int] = []
 
     def stop_when(tag: int, vr: str | None, length: int) -> bool:
+        """pydicom asks this before it reads a value."""
         if stop(int(tag)):
             stopped.append(int(tag))
         return bool(stopped)
@@ -168,6 +178,7 @@ def _read(stream: BinaryIO, implicit: bool, stop: Any) -> tuple[Level, int]:
 
 
 def _element(raw: Any, implicit: bool, level: Level) -> Element:
+    """One element of pydicom's as ours: a sequence with its items, others as bytes."""
     tag = int(raw.tag)
     if isinstance(raw, RawDataElement):
         vr, value, length, position = raw.VR or _known_vr(tag), raw.value, raw.length, raw.value_tell
@@ -184,6 +195,7 @@ def _element(raw: Any, implicit: bool, level: Level) -> Element:
 
 
 def _level(item: Dataset, implicit: bool, above: Level) -> Level:
+    """An item, with the character set of what is above it unless it has its own (PS3.3 C.12.1.1.2)."""
     level = Level(encodings=above.encodings)
     for raw in item.values():
         level.add(_element(raw, implicit, level))
@@ -191,6 +203,7 @@ def _level(item: Dataset, implicit: bool, above: Level) -> Level:
 
 
 def _known_vr(tag: int) -> str:
+    """What the dictionary says of an element in implicit VR, the first where it leaves a choice."""
     if tag >> 16 & 1:
         return "UN"
     try:

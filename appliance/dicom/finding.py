@@ -11,7 +11,11 @@ Severity = Literal["error", "warning"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One fault: `where` names the attribute (`RequestAttributesSequence[1].AccessionNumber`) or a part of the file."""
+    """One fault, in words for people.
+
+    `where` names the attribute by its keyword, items counted from 1 (`RequestAttributesSequence[1].AccessionNumber`), or
+    is `file` where it cannot be read at all. An `error` makes the object unsound, a `warning` does not.
+    """
 
     severity: Severity
     where: str

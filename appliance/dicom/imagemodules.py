@@ -10,6 +10,7 @@ from pydicom.sequence import Sequence
 from pydicom.tag import Tag
 
 from appliance.clinic.order import Code
+from appliance.dicom.anatomy import is_unpaired
 from appliance.dicom.modules import code_item, put, put_empty, put_moment, stamp
 from appliance.dicom.syntaxes import METHODS
 from capture.frame import Loss
@@ -68,7 +69,9 @@ def general_image(dataset: Dataset, seen: Seen, zone: tzinfo | None) -> None:
     put_moment(dataset, "Content", seen.captured, zone)
     put_moment(dataset, "Acquisition", seen.captured, zone)
     dataset.AcquisitionDateTime = stamp(seen.captured, zone)
-    put(dataset, "ImageLaterality", seen.laterality)
+    if seen.laterality:
+        dataset.ImageLaterality = seen.laterality
+        dataset.pop("Laterality", None)  # the series' is for images that do not say (C.7.3.1)
     put(dataset, "BurnedInAnnotation", seen.burned_in)
     put(dataset, "ImageComments", seen.comments)
     lossy(dataset, seen.losses)
@@ -85,6 +88,7 @@ def lossy(dataset: Dataset, losses: Several[Loss]) -> None:
 
 
 def _loss_in_words(loss: Loss) -> str:
+    """As Derivation Description tells it."""
     return f"lossy compression {METHODS[loss.codec]}, {loss.ratio:.3g}:1"
 
 
@@ -156,9 +160,14 @@ def sc_multi_frame(dataset: Dataset, seen: Seen, gray: bool) -> None:
 
 
 def anatomy(dataset: Dataset, seen: Seen) -> None:
-    """General Anatomy macro (PS3.3 10.5), as the VL and US image modules include it."""
+    """General Anatomy macro (PS3.3 10.5), as the VL and US image modules include it.
+
+    Of a region that is no paired structure, the series' Laterality is not even asked (2C, C.7.3.1).
+    """
     if seen.region is not None:
         dataset.AnatomicRegionSequence = Sequence([code_item(seen.region)])
+        if is_unpaired(seen.region):
+            dataset.pop("Laterality", None)
 
 
 def acquisition_context(dataset: Dataset) -> None:

@@ -131,11 +131,15 @@ def demand_pair(kind: str, syntax: Syntax, what: Literal["still", "clip", "docum
 
 
 def _may(syntax: Syntax, what: str) -> bool:
+    """Whether a still, a clip or a document may ever have that syntax."""
     return syntax.kind == "native" or (what != "document" and (syntax.kind == "frame" or what == "clip"))
 
 
 def legal_syntaxes(kind: str, subject: Subject) -> list[str]:
-    """The `--syntax` words that this kind of object may carry for this subject."""
+    """The `--syntax` words that this kind of object may carry for this subject; none where it cannot hold it at all.
+
+    Bits, colours, and of a coded clip the stream itself decide; SettingsError for a kind that there is not.
+    """
     return [word for word, syntax in SYNTAXES.items() if not _objection(find_kind(kind), subject, syntax)]
 
 
@@ -161,7 +165,7 @@ def sop_class(kind: str, subject: Subject, syntax: Syntax) -> str:
 
 
 def _objection(kind: Kind, subject: Subject, syntax: Syntax) -> str:
-    """Why not, in words; empty where the pair is legal."""
+    """Why not, in words that go into a sentence; empty where the pair is legal."""
     if (subject == "document") != (kind.word == "document"):
         return "document holds PDF files and nothing else"
     if subject == "document":
@@ -177,6 +181,7 @@ def _objection(kind: Kind, subject: Subject, syntax: Syntax) -> str:
 
 
 def _clip_objection(kind: Kind, clip: Clip, syntax: Syntax) -> str:
+    """Why a clip is not legal: its stream must be the syntax's own, in size, rate, level, container and pixel shape."""
     if syntax.kind == "video":
         if syntax.max_bits > 8:
             return f"{kind.word} clips hold 8 bits per sample, {syntax.name} has {syntax.max_bits}"
@@ -200,4 +205,5 @@ def _clip_objection(kind: Kind, clip: Clip, syntax: Syntax) -> str:
 
 
 def _list(words: Iterable[str]) -> str:
+    """Words for people."""
     return ", ".join(words) or "none"

@@ -76,7 +76,7 @@ def code_item(code: Code) -> Dataset:
 
 
 def codes(terms: Iterable[Code]) -> Sequence:
-    """Coded terms as a sequence, each once."""
+    """Coded terms as a sequence, each once and in their order; empty for none."""
     return Sequence([code_item(code) for code in dict.fromkeys(terms)])
 
 
@@ -86,6 +86,7 @@ def references(named: Iterable[Reference]) -> Sequence:
 
 
 def _reference(one: Reference) -> Dataset:
+    """One item: the class, the instance."""
     item = Dataset()
     item.ReferencedSOPClassUID = one.sop_class_uid
     item.ReferencedSOPInstanceUID = one.sop_instance_uid
@@ -106,12 +107,16 @@ def stamp(moment: datetime, zone: tzinfo | None) -> str:
 
 
 def _clock(local: datetime) -> str:
+    """TM with as many decimals as there are."""
     fraction = f".{local.microsecond:06d}".rstrip("0").rstrip(".")
     return f"{local:%H%M%S}{fraction}"
 
 
 def patient(dataset: Dataset, exam: Exam) -> None:
-    """Patient (PS3.3 C.7.1.1): the name with all its groups, ID and issuer, birth date, sex, other IDs."""
+    """Patient (PS3.3 C.7.1.1): the name with all its groups, ID and issuer, birth date, sex, other IDs.
+
+    A birth date that is none, and a sex that the standard does not know, are left empty: type 2.
+    """
     who = exam.patient
     put_empty(dataset, "PatientName", who.name)
     put(dataset, "PatientID", who.id)
@@ -126,6 +131,7 @@ def patient(dataset: Dataset, exam: Exam) -> None:
 
 
 def _other_id(text: str) -> Dataset:
+    """An item of Other Patient IDs Sequence; nobody says where the ID comes from."""
     item = Dataset()
     put(item, "PatientID", text)
     item.TypeOfPatientID = "TEXT"
@@ -157,6 +163,7 @@ def _age(who: Patient, day: datetime) -> str:
 
 
 def _decimal(text: str) -> str:
+    """The text where it is a DS (PS3.5 6.2), else empty."""
     text = text.strip()
     return text if len(text) <= 16 and re.fullmatch(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?", text) else ""
 
@@ -182,7 +189,11 @@ def study_description(exam: Exam) -> str:
 
 
 def general_study(dataset: Dataset, exam: Exam, zone: tzinfo | None) -> None:
-    """General Study (PS3.3 C.7.2.1), mapped from the orders as IHE RAD TF-2 Appendix A says."""
+    """General Study (PS3.3 C.7.2.1), mapped from the orders as IHE RAD TF-2 Appendix A says.
+
+    Date and time are those of the exam's beginning, so that all its objects agree. What several orders do not agree on
+    is left empty here; Request Attributes Sequence keeps it order by order.
+    """
     dataset.StudyInstanceUID = exam.study_uid
     put_moment(dataset, "Study", exam.started, zone)
     put_empty(dataset, "AccessionNumber", exam.accession)
@@ -205,9 +216,10 @@ def protocol_name(exam: Exam, series: Series) -> str:
 def general_series(dataset: Dataset, exam: Exam, series: Series, zone: tzinfo | None) -> None:
     """General Series (PS3.3 C.7.3.1): that of a document, and who worked.
 
-    Series Laterality is never written: Image Laterality says it object by object.
+    Laterality, type 2C, stays empty, which says that it is unknown; an image that knows better takes it out again.
     """
     document_series(dataset, exam, series, zone)
+    dataset.Laterality = ""
     put(dataset, "PerformingPhysicianName", _agreed(order.performing_physician for order in exam.orders))
     put(dataset, "OperatorsName", exam.operator)
 
@@ -283,6 +295,7 @@ def sop_common(dataset: Dataset, uids: tuple[str, str], created: datetime, zone:
 
 
 def _texts(dataset: Dataset) -> Iterator[str]:
+    """All text to which Specific Character Set applies, that of items included."""
     for element in dataset:
         if element.VR == "SQ":
             for item in element.value:

@@ -109,6 +109,7 @@ def auto_syntax(subject: Subject, setting: str) -> Syntax:
 
 
 def _of_still_stream(still: Still) -> Syntax:
+    """The syntax in which a still's coded stream is legal as it is."""
     stream = still.stream
     if stream is not None and stream.codec == "jpeg":
         return SYNTAXES["jpeg"]
@@ -145,6 +146,7 @@ def write_still(out: Path, making: Making, still: Still, syntax: Syntax, quality
 
 
 def _as_pixels(still: Still) -> Still:
+    """The same still decoded, by the codec that is at home in dicom.codecs."""
     stream = still.stream
     if still.pixels is not None or stream is None:
         return still
@@ -156,6 +158,7 @@ def _as_pixels(still: Still) -> Still:
 
 
 def _native_bytes(still: Still) -> int:
+    """The size of the picture without compression, for the ratio of a stream that came compressed."""
     bits = still.stream.bits if still.stream else still.bits
     return still.width * still.height * (1 if still.is_gray else 3) * (1 if bits <= 8 else 2)
 
@@ -184,6 +187,7 @@ def write_clip(
 
 
 def _write_video(out: Path, making: Making, uid: str, clip: Clip, syntax: Syntax, fragmentable: bool) -> Written:
+    """The file of the clip as one fragment, or several (PS3.5 8.2.5 to 8.2.11)."""
     facts = pixels.pixel_facts(clip, syntax)
     seen = replace(_seen(making, clip), aspect=clip.format.aspect)
     losses = _with(clip.losses, clip.codec, pixels.ratio(facts, clip.path.stat().st_size))
@@ -198,6 +202,7 @@ def _write_video(out: Path, making: Making, uid: str, clip: Clip, syntax: Syntax
 
 
 def _write_frames(out: Path, making: Making, uid: str, clip: Clip, syntax: Syntax, quality: int) -> Written:
+    """Frame by frame: decoded, encoded, spilled beside `out`, and from there into the object."""
     facts = pixels.pixel_facts(clip, syntax)
     losses = clip.losses
     # an imported clip may be of any codec; for most there is no word of (0028,2114), and some lose nothing
@@ -228,6 +233,7 @@ def _write_frames(out: Path, making: Making, uid: str, clip: Clip, syntax: Synta
 
 
 def _frames(clip: Clip, facts: PixelFacts) -> Iterator[Pixels]:
+    """The frames in display order, all of the promised shape."""
     shape = (facts.rows, facts.columns) if facts.samples == 1 else (facts.rows, facts.columns, 3)
     for frame in read_frames(clip):
         if frame.shape != shape:
@@ -236,6 +242,7 @@ def _frames(clip: Clip, facts: PixelFacts) -> Iterator[Pixels]:
 
 
 def _pieces(spill: object) -> Iterator[bytes]:
+    """A spilled file, a megabyte at a time."""
     assert isinstance(spill, Path)
     with spill.open("rb") as file:
         while piece := file.read(1 << 20):
@@ -258,6 +265,7 @@ def write_document(out: Path, making: Making, pdf: Path, title: str, syntax: Syn
 
 
 def _demand_modality(making: Making) -> None:
+    """SettingsError unless the series bears a modality that the kind's IOD allows."""
     legal = find_kind(making.kind).modalities
     if legal and making.series.modality not in legal:
         raise SettingsError(
@@ -272,6 +280,7 @@ def _with(losses: tuple[Loss, ...], codec: str, ratio: float) -> tuple[Loss, ...
 
 
 def _seen(making: Making, subject: Still | Clip) -> Seen:
+    """What the facts of the making and of the subject say for the image modules."""
     comments = "; ".join(word for word in (making.comments, *subject.flaws) if word)
     return Seen(
         captured=subject.captured,

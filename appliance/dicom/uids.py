@@ -60,11 +60,13 @@ class Seeded:
         return self._from("/".join(str(word) for word in role))
 
     def _from(self, words: str) -> str:
+        """The UID that belongs to these words under this seed."""
         digest = hashlib.sha256(f"{self._seed}\0{words}".encode()).digest()
         return _below(self._root, uuid.UUID(bytes=digest[:16], version=4).int)
 
 
 def _below(root: str, number: int) -> str:
+    """The number as a UID below the root, cut to what fits into 64 characters."""
     if not root:
         return f"2.25.{number}"
     room = LONGEST - len(root) - 1

@@ -64,7 +64,7 @@ def making(kind: str, exam: Exam = EXAM, **changed) -> objects.Making:
     modality = objects.modality_for(kind, exam.modality)
     series = Series(_SEEDED.named("series", kind), 1, modality, "Pictures", "Colonoscopy protocol")
     plain = objects.Making(
-        exam, series, 3, kind, _SEEDED.named("instance", kind), DEVICE, COLON, "U", created=BEGUN + timedelta(minutes=12)
+        exam, series, 3, kind, _SEEDED.named("instance", kind), DEVICE, COLON, created=BEGUN + timedelta(minutes=12)
     )
     return replace(plain, **changed)
 

@@ -16,6 +16,7 @@ import pytest
 from object_samples import COLUMNS, KINDS, ROWS, making
 
 from appliance.clinic.exam import Series
+from appliance.clinic.order import Code
 from appliance.dicom import anatomy, check, objects, pixels
 from appliance.dicom.stored import Stored
 from appliance.dicom.syntaxes import SYNTAXES
@@ -264,6 +265,20 @@ def test_the_region_comes_from_the_orders_codes_else_from_the_setting() -> None:
         assert anatomy.find_region(replace(samples.EXAM, orders=(order,)), samples.COLON) == region
 
 
+@pytest.mark.parametrize(
+    ("region", "unpaired"),
+    [("71854001", True), ("39607008", True), ("T-59300", True), ("85562004", False), ("39352004", False)],
+)
+def test_laterality_is_left_open_only_where_there_is_one(region: str, unpaired: bool, tmp_path: Path) -> None:
+    """Type 2C (C.7.3.1): absent for the colon, empty for a hand of which nobody said which; so dciodvfy reads it, too."""
+    code = Code(region, "SRT" if region.startswith("T") else "SCT", "a region")
+    assert anatomy.is_unpaired(code) == unpaired
+    for kind in ("vl-photographic", "us", "sc"):
+        objects.write_still(tmp_path / "out.dcm", making(kind, region=code), samples.still("gray8"), SYNTAXES["jls"])
+        demand_sound(tmp_path / "out.dcm", "jls")
+        assert ("Laterality" in pydicom.dcmread(tmp_path / "out.dcm")) == (kind == "sc" or not unpaired)
+
+
 @pytest.mark.parametrize("colour", [True, False])
 def test_a_baseline_jpeg_goes_in_byte_for_byte_and_is_labelled(colour: bool, tmp_path: Path) -> None:
     """YBR_FULL_422, one loss of the real ratio; in another syntax it is decoded and keeps that history."""
@@ -406,6 +421,7 @@ def test_a_derivation_makes_the_picture_derived(tmp_path: Path) -> None:
     assert (dataset.BurnedInAnnotation, dataset.ImageLaterality) == ("NO", "L")
     assert dataset.ImageComments == "left hand; no signal at first"
     assert dataset.AnatomicRegionSequence[0].CodeValue == samples.COLON.value
+    assert "Laterality" not in dataset
 
 
 def test_every_time_is_in_the_exams_zone(tmp_path: Path) -> None:
@@ -436,6 +452,7 @@ def test_names_keep_their_groups_and_the_character_set_fits(name: str, charset: 
     assert str(dataset.PatientName) == name
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")  # pydicom's, about identifiers that are too long
 def test_what_the_hospital_wrote_carelessly_does_not_break_the_object(tmp_path: Path) -> None:
     """Control characters and backslashes go, long text is cut, an identifier never is; nonsense is left empty."""
     nonsense = {"birth_date": "unknown", "sex": "female", "size": "tall", "pregnancy": "9", "comments": "x" * 20_000}

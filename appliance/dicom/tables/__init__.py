@@ -34,21 +34,31 @@ class Iod:
 
 @lru_cache(maxsize=1)
 def _tables() -> dict[str, Any]:
+    """The generated document, read once per process."""
     tables: dict[str, Any] = json.loads(Path(__file__).with_name("iods.json").read_text(encoding="utf-8"))
     return tables
 
 
+def unpaired_regions() -> dict[str, str]:
+    """Regions that are no paired structure: SNOMED CT code to meaning."""
+    table: dict[str, dict[str, str]] = json.loads(Path(__file__).with_name("unpaired.json").read_text(encoding="utf-8"))
+    return table["regions"]
+
+
 @lru_cache(maxsize=256)
 def _subtree(number: int) -> Tree:
+    """A tree that several attributes share, built once."""
     return _tree(_tables()["subtrees"][number])
 
 
 def _tree(rows: list[list[Any]]) -> Tree:
+    """The rows of generate.Tree by tag."""
     return {int(row[0], 16): (row[1], _subtree(row[2]) if len(row) > 2 else {}) for row in rows}
 
 
 @lru_cache(maxsize=64)
 def _module(name: str) -> Tree:
+    """The attributes of a module."""
     return _tree(_tables()["modules"][name])
 
 
@@ -71,6 +81,7 @@ def iod(sop_class_uid: str) -> Iod | None:
 
 
 def _join(target: Tree, more: Tree) -> None:
+    """Take the attributes of one tree into another, sequences item by item."""
     for tag, (kind, children) in more.items():
         before = target.get(tag)
         if before is None:

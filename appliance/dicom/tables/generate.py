@@ -40,6 +40,7 @@ def build() -> dict[str, Any]:
     numbers: dict[str, int] = {}
 
     def keep(branch: dict[str, Any]) -> Tree:
+        """A branch as rows; its subtrees go into the common list, each once."""
         rows = []
         for tag, (kind, children) in sorted(branch.items()):
             row: list[Any] = [tag, kind]
@@ -82,6 +83,7 @@ def _branches(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _tag(keyword: str) -> str:
+    """The tag of a keyword as eight hexadecimal digits."""
     tag = tag_for_keyword(keyword)
     if tag is None:
         raise ValueError(f"pydicom does not know {keyword}")
@@ -92,6 +94,7 @@ def text(tables: dict[str, Any]) -> str:
     """The document with one IOD, module or subtree per line, so that a change can be read in a diff."""
 
     def lines(part: dict[str, Any]) -> str:
+        """One entry per line, by name."""
         return ",\n".join(f"{json.dumps(key)}: {_tight(part[key])}" for key in sorted(part))
 
     subtrees = ",\n".join(_tight(tree) for tree in tables["subtrees"])
@@ -102,6 +105,7 @@ def text(tables: dict[str, Any]) -> str:
 
 
 def _tight(part: Any) -> str:
+    """JSON without spaces."""
     return json.dumps(part, separators=(",", ":"))
 
 
