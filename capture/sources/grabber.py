@@ -160,6 +160,7 @@ class Grabber:
         self._lock = threading.Lock()
         self._closed = False
         self._number = -1
+        self._offset: float | None = None
 
     def read(self) -> Frame | None:
         """The next frame; None once closed. SourceLost when the device goes away."""
@@ -171,7 +172,7 @@ class Grabber:
             except (StopIteration, OSError, av.error.FFmpegError) as error:
                 words = _words(error) if isinstance(error, OSError) else "it sends nothing any more"
                 raise SourceLost(f"{self.name} was lost: {words}.") from error
-        moment = float(image.pts * image.time_base) if image.pts is not None and image.time_base else time.time()
+        moment = self._moment(image)
         self._number += 1 + self._beat.missing(moment)
         return Frame(self._number, moment, settle_colour(image), self.format, self._losses)
 
@@ -199,7 +200,7 @@ class Grabber:
 
         if not self._device.captures:
             raise SourceMissing(f"{self._device.path} ({self._device.name}) takes no pictures.")
-        options = {"timestamps": "abs"}
+        options = {"timestamps": "default"}  # "abs" would smooth them, and gaps with them
         if socket:
             chosen = find_input(self._device.inputs(), socket)
             self._device.choose_input(chosen.index)
@@ -231,6 +232,16 @@ class Grabber:
             aspect = Fraction(10, 11) if lines == 525 else Fraction(59, 54)
         pixels = coder.pix_fmt or "yuyv422"
         return Format(coder.width, coder.height, rate, pixels, aspect if lines else Fraction(1), self._device.field_order())
+
+    def _moment(self, image: av.VideoFrame) -> float:
+        """The kernel's stamp as time of day; it counts from the machine's start, or from 1970 with old drivers."""
+        if image.pts is None or not image.time_base:
+            return time.time()
+        stamp = float(image.pts * image.time_base)
+        if self._offset is None:
+            since_start = time.time() - time.monotonic()
+            self._offset = since_start if abs(stamp - time.monotonic()) < abs(stamp - time.time()) else 0.0
+        return stamp + self._offset
 
     def _play(self) -> Iterator[av.VideoFrame]:
         """Frames as they come; a camera that sends JPEG has compressed them already, and by how much is measured."""
