@@ -54,8 +54,9 @@ def courier(settings: Settings, root: Path, args: Namespace) -> None:
 
 def hospital(settings: Settings, root: Path, args: Namespace) -> None:
     """The small hospital until a signal ends it."""
-    from appliance.peers.hospital import Hospital, plan_from
+    from appliance.peers.hospital import Hospital, configure, plan_from
 
+    configure()
     house = Hospital(plan_from(args))
     over = _signalled()
     try:

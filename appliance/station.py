@@ -27,6 +27,7 @@ from capture.sources import open_source
 from capture.tap import Tap
 
 log = logging.getLogger("dicap.station")
+PACE, PACE_RECORDING = 1 / 25, 1 / 10  # seconds between two live pictures at the least
 HEARTBEAT = 10.0  # seconds between two signs of life in the ledger
 
 
@@ -145,6 +146,10 @@ class Station:
         """The number of the newest frame, once it is above `after` or the time is up."""
         frame = self._tap.wait_frame(after, timeout)
         return after if frame is None else frame.number
+
+    def pace(self) -> float:
+        """Seconds between two live pictures: recording has precedence over the screen."""
+        return PACE_RECORDING if self._session.take else PACE
 
     def thumbnail(self, picture_id: str) -> bytes:
         """The small picture of a kept object."""

@@ -13,12 +13,16 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from fractions import Fraction
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
 import httpx
 import psutil
+
+from capture.coding import coding_for
+from capture.frame import Format
 
 DICAP = [sys.executable, "-m", "appliance.cli"]
 QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
@@ -130,21 +134,29 @@ def still(folder: Path) -> None:
 def make_video(path: Path, seconds: int, rate: int = 30) -> None:
     """A 1080p file with the strip of frame numbers: our own test card, encoded by libx264."""
     code = (
-        "import sys; sys.path.insert(0, '.')\n"
-        "from capture.sources.testcard import draw_video\n"
-        f"draw_video({str(path)!r}, 1920, 1080, {rate}, {seconds * rate})\n"
+        "import sys, av\n"
+        "from fractions import Fraction\n"
+        "from capture.sources.testcard import TestCard\n"
+        "card = TestCard(1920, 1080, Fraction(int(sys.argv[2])))\n"
+        "with av.open(sys.argv[1], 'w') as box:\n"
+        "    out = box.add_stream('libx264', rate=int(sys.argv[2]), options={'preset': 'ultrafast', 'crf': '23'})\n"
+        "    out.width, out.height, out.pix_fmt = 1920, 1080, 'yuv420p'\n"
+        "    for number in range(int(sys.argv[3])):\n"
+        "        frame = card.draw(number, number / int(sys.argv[2]))\n"
+        "        frame.pts, frame.time_base = number, Fraction(1, int(sys.argv[2]))\n"
+        "        box.mux(out.encode(frame))\n"
+        "    box.mux(out.encode())\n"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    subprocess.run([sys.executable, "-c", code, str(path), str(rate), str(seconds * rate)], check=True)
 
 
 def record(folder: Path) -> None:
     """10 s of 1080p30 recorded with a preview watcher, beside ffmpeg doing the same encode from the same file."""
     video = folder / "source.mp4"
     make_video(video, 16)
-    for codec, words in (
-        ("mpeg2-hd", ["-c:v", "mpeg2video", "-b:v", "30M", "-g", "15", "-bf", "0"]),
-        ("h264", ["-c:v", "libx264", "-preset", "ultrafast", "-profile:v", "high", "-bf", "0"]),
-    ):
+    for codec in ("mpeg2-hd", "h264"):
+        coding = coding_for(codec, Format(1920, 1080, Fraction(30), "yuv420p"))
+        words = ["-c:v", coding.encoder, *(word for key, value in coding.options for word in (f"-{key}", value))]
         place = folder / codec
         place.mkdir()
         with archive(place) as (pacs, store):
@@ -173,7 +185,7 @@ def record(folder: Path) -> None:
             numbers = strip_numbers(stored)
         ours = end.user + end.system - begin.user - begin.system
         before = os.times()
-        command = ["ffmpeg", "-nostdin", "-loglevel", "error", "-re", "-i", str(video), "-t", "10", "-threads", "2", *words]
+        command = ["ffmpeg", "-nostdin", "-loglevel", "error", "-re", "-i", str(video), "-t", "10", *words, "-threads:v", str(coding.threads)]
         subprocess.run([*command, "-an", "-y", str(place / "peer.ts")], check=True)
         after = os.times()
         theirs = after.children_user + after.children_system - before.children_user - before.children_system

@@ -63,6 +63,10 @@ class Desk(Protocol):
         """Wait at most `timeout` seconds for a frame with a number above `after`; the newest frame's number."""
         ...
 
+    def pace(self) -> float:
+        """Seconds between two live pictures at the least: longer while recording, which has precedence."""
+        ...
+
     def thumbnail(self, picture_id: str) -> bytes:
         """A JPEG of a kept picture, large enough to judge it by: about 640 pixels wide."""
         ...

@@ -1,6 +1,7 @@
 """The live picture for a browser: one JPEG at a time, or as a stream that drops what the reader cannot take."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 
@@ -40,8 +41,10 @@ class Window:
                 await asyncio.sleep(0.05)
                 continue
             after, jpeg = picture
+            begun = time.monotonic()
             head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\nX-Frame: {after}\r\n\r\n"
             yield head.encode() + jpeg + b"\r\n"
+            await asyncio.sleep(max(0.0, self._desk.pace() - (time.monotonic() - begun)))
 
     def _look(self, width: int, after: int, wait: float) -> tuple[int, bytes] | None:
         self._desk.wait_frame(after, wait)

@@ -243,6 +243,9 @@ class FakeDesk:
             time.sleep(0.005)
         return self._number()
 
+    def pace(self):
+        return 0.0
+
     def thumbnail(self, picture_id: str) -> bytes:
         """The frame that was kept."""
         if picture_id not in self._thumbs:
