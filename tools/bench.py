@@ -185,8 +185,8 @@ def record(folder: Path) -> None:
             numbers = strip_numbers(stored)
         ours = end.user + end.system - begin.user - begin.system
         before = os.times()
-        command = ["ffmpeg", "-nostdin", "-loglevel", "error", "-re", "-i", str(video), "-t", "10", *words, "-threads:v", str(coding.threads)]
-        subprocess.run([*command, "-an", "-y", str(place / "peer.ts")], check=True)
+        command = ["ffmpeg", "-nostdin", "-loglevel", "error", "-re", "-i", str(video), "-t", "10", *words]
+        subprocess.run([*command, "-threads:v", str(coding.threads), "-an", "-y", str(place / "peer.ts")], check=True)
         after = os.times()
         theirs = after.children_user + after.children_system - before.children_user - before.children_system
         missing = sum(later - first - 1 for first, later in pairwise(numbers) if later > first)
@@ -235,7 +235,7 @@ def long_video(folder: Path, gigabytes: float = 8.0) -> None:
     loops = max(1, round(gigabytes * 1e9 / short.stat().st_size))
     loop = ["ffmpeg", "-nostdin", "-loglevel", "error", "-stream_loop", str(loops - 1), "-i", str(short)]
     subprocess.run([*loop, "-c", "copy", "-f", "vob", "-y", str(long)], check=True)
-    frames = loops * 1500
+    frames = count_frames(long)
     with archive(folder) as (pacs, store):
         options, _, ear = site(folder, "testcard", pacs)
         with process([*DICAP, "courier", *options], partial(listens, ear)) as courier:
@@ -259,6 +259,13 @@ def long_video(folder: Path, gigabytes: float = 8.0) -> None:
             say("  most memory of import; of the courier", f"{peak:.0f} MB; {memory:.0f} MB", "bar 200 MB each")
         shutil.rmtree(store)
     long.unlink()
+
+
+def count_frames(path: Path) -> int:
+    """How many video packets ffprobe finds in a file."""
+    words = ["ffprobe", "-v", "error", "-select_streams", "v", "-count_packets", "-show_entries", "stream=nb_read_packets"]
+    done = subprocess.run([*words, "-of", "csv=p=0", str(path)], check=True, capture_output=True, text=True)
+    return int(done.stdout.strip().strip(","))
 
 
 def start_up(folder: Path) -> None:
