@@ -30,6 +30,7 @@ _COLOURS = {
     "htj2k-lossy": _PLAIN - {"PALETTE COLOR"} | {"YBR_RCT", "YBR_ICT"},
 }
 _MODALITIES = {"77.1.1": "ES", "77.1.2": "GM", "77.1.4": "XC"}
+_NOMINAL = tag("NominalScannedPixelSpacing")
 _SINGLE = frozenset({SC, US}) | (VL - VIDEO_VL)
 _RATES = tuple(Fraction(*one) for one in ((25, 1), (30_000, 1001), (30, 1), (50, 1), (60_000, 1001), (60, 1)))
 
@@ -58,6 +59,8 @@ def described(dataset: Level, syntax: Syntax) -> Findings:
         yield finding.error("PlanarConfiguration", f"{planar} is not allowed in {syntax.name}")
     if dataset.has(tag("PlanarConfiguration")) and samples == 1:
         yield finding.error("PlanarConfiguration", "is there for one sample per pixel")
+    if dataset.has(tag("PixelAspectRatio")) and (dataset.has(tag("PixelSpacing")) or dataset.has(_NOMINAL)):
+        yield finding.error("PixelAspectRatio", "stands beside a spacing, which tells the ratio already")
     yield from _under_syntax(dataset, syntax, photometric, stored)
     yield from _in_class(dataset, photometric, stored)
     yield from _in_visible_light(dataset, syntax, photometric)

@@ -23,6 +23,7 @@ IMPLICIT, EXPLICIT, DEFLATED = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.
 BIG_ENDIAN = "1.2.840.10008.1.2.2"
 _SPARE = 8 << 20  # values longer than this stay on disk; an offset table of a million frames does not
 _PIECE = 1 << 20
+_LARGEST = (1 << 32) + (1 << 26)  # 4 GiB of pixels and a header: nothing larger can be one object
 _CHARACTER_SET = 0x00080005
 
 
@@ -146,6 +147,8 @@ def _inflated(stream: BinaryIO, target: BinaryIO) -> BinaryIO:
             while piece:
                 target.write(inflater.decompress(piece, _PIECE))
                 piece = inflater.unconsumed_tail
+            if target.tell() > _LARGEST:
+                raise InputError("the deflated dataset is larger than any object can be")
         target.write(inflater.flush())
     except zlib.error as error:
         raise InputError(f"the deflated dataset is damaged: {error}") from error

@@ -96,16 +96,16 @@ def pixel_shape(dataset: Dataset, seen: Seen, conversion: str, calibrated: bool)
     """Pixel Aspect Ratio (C.7.6.3.1.7) of pixels that are not square, and spacing where the source knows millimetres.
 
     A scanner's spacing lies on paper or film, not in the patient: it becomes Nominal Scanned Pixel Spacing (C.8.6.2).
-    `calibrated` says that the IOD has Pixel Spacing at all; ultrasound has not.
+    `calibrated` says that the IOD has Pixel Spacing at all; ultrasound has not. The ratio is not written beside a spacing.
     """
-    if seen.aspect != 1:
-        dataset.PixelAspectRatio = [seen.aspect.denominator, seen.aspect.numerator]  # vertical, horizontal
     if seen.millimetres and calibrated:
         spacing = [decimal(one) for one in seen.millimetres]
         if conversion in _FILM_OR_PAPER:
             dataset.NominalScannedPixelSpacing = spacing
         else:
             dataset.PixelSpacing = spacing
+    elif seen.aspect != 1:
+        dataset.PixelAspectRatio = [seen.aspect.denominator, seen.aspect.numerator]  # vertical, horizontal
 
 
 def cine(dataset: Dataset, motion: Motion) -> None:

@@ -130,6 +130,7 @@ PLANTED: list[tuple[str, Mutation, str]] = [
     ("still", drop("PatientOrientation"), "PatientOrientation"),
     ("still", put("WindowCenter", 128), "WindowWidth"),
     ("still", put("PixelSpacing", ["1"]), "PixelSpacing"),
+    ("still", lambda dataset: dataset.update({"PixelSpacing": [1, 2], "PixelAspectRatio": [1, 2]}), "PixelAspectRatio"),
     ("native", put("PixelData", b"\0" * (ROWS * COLUMNS * 3 - 2)), "PixelData"),
     ("native", put("Rows", 0), "Rows"),
     ("native", drop("PixelData"), "PixelData"),

@@ -404,9 +404,11 @@ def test_a_scanners_spacing_is_nominal_a_cameras_is_pixel_spacing(tmp_path: Path
     assert (dataset.ConversionType, list(dataset.NominalScannedPixelSpacing)) == ("DF", [0.084667, 0.1])
     assert "PixelSpacing" not in dataset
     for kind, there in (("vl-photographic", True), ("us", False)):
-        objects.write_still(out, making(kind), replace(samples.still("rgb"), millimetres=(0.5, 0.5)), SYNTAXES["jls"])
+        fax = replace(samples.still("rgb"), millimetres=(0.25, 0.125), aspect=Fraction(1, 2))
+        objects.write_still(out, making(kind), fax, SYNTAXES["jls"])
         demand_sound(out, "jls")
         assert ("PixelSpacing" in pydicom.dcmread(out)) == there
+        assert ("PixelAspectRatio" in pydicom.dcmread(out)) == (not there)
 
 
 def test_a_derivation_makes_the_picture_derived(tmp_path: Path) -> None:
