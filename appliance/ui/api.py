@@ -36,7 +36,11 @@ Width = Annotated[int, Query(ge=16, le=8192, description="wanted width in pixels
 
 
 def build(desk: Desk, *, allow_hosts: Collection[str] = ()) -> FastAPI:
-    """The application over a desk. Besides loopback names and its own address it answers only to `allow_hosts`."""
+    """The application over a desk; `screens.mount` adds the page, `serve.Server` serves it.
+
+    Besides loopback names and the address on which a connection came in, it answers only to the names in
+    `allow_hosts`. Its newsroom thread starts and ends with the application.
+    """
     newsroom = Newsroom(desk)
     window = Window(desk, lambda: newsroom.closing)
 
@@ -61,16 +65,23 @@ def build(desk: Desk, *, allow_hosts: Collection[str] = ()) -> FastAPI:
 
 
 def _worklist(desk: Desk) -> APIRouter:
+    """The station as a whole: its state, its worklist, what it owes."""
     router = APIRouter(tags=["station"])
 
     @router.get("/state", responses={200: {"model": shape.State}})
     def state() -> JSONResponse:
-        """Everything the screen shows."""
+        """Everything the screen shows.
+
+        Whoever wants to follow it listens to `/api/events` instead of asking again and again.
+        """
         return JSONResponse(desk.state())
 
     @router.post("/worklist/refresh", status_code=202)
     def refresh() -> dict[str, str]:
-        """Ask the RIS for the worklist now; the answer shows in the state."""
+        """Ask the RIS for the worklist now.
+
+        This answers at once; the list, or in `worklist.error` why there is none, shows in the state.
+        """
         desk.refresh_worklist()
         return {}
 
@@ -83,11 +94,15 @@ def _worklist(desk: Desk) -> APIRouter:
 
 
 def _exam(desk: Desk) -> APIRouter:
+    """The open exam, from begin to finish; there is one at a time."""
     router = APIRouter(prefix="/exam", tags=["exam"])
 
     @router.post("/begin")
     def begin(wish: shape.BeginWish) -> dict[str, str]:
-        """Begin an exam for an order of the worklist."""
+        """Begin an exam for an order of the worklist, by the order's `key`.
+
+        409 while another exam is open, 507 when the disk is down to its reserve; nothing has begun then.
+        """
         return {"id": desk.begin(wish.key)}
 
     @router.post("/begin-unscheduled")
@@ -97,7 +112,10 @@ def _exam(desk: Desk) -> APIRouter:
 
     @router.post("/still")
     def still() -> dict[str, str]:
-        """Take a still; when this answers, the picture is kept."""
+        """Take a still; when this answers, the picture is kept.
+
+        Several may be asked for at once: each is a picture of its own, and of the moment in which it was asked for.
+        """
         return {"id": desk.still()}
 
     @router.post("/record")
@@ -119,7 +137,11 @@ def _exam(desk: Desk) -> APIRouter:
 
     @router.post("/abandon")
     def abandon(wish: shape.AbandonWish) -> dict[str, str]:
-        """End the exam: discontinued, and why."""
+        """End the exam: discontinued, for one of the state's `reasons` (CID 9300).
+
+        The RIS is told so (N-SET DISCONTINUED). The pictures are sent all the same, but not for the reason
+        110514: taken under the wrong worklist entry, they stay here.
+        """
         desk.abandon(wish.reason)
         return {}
 
@@ -127,6 +149,7 @@ def _exam(desk: Desk) -> APIRouter:
 
 
 def _pictures(desk: Desk) -> APIRouter:
+    """The pictures of the open exam."""
     router = APIRouter(prefix="/exam/pictures", tags=["exam"])
 
     @router.delete("/{picture}")
@@ -144,6 +167,7 @@ def _pictures(desk: Desk) -> APIRouter:
 
 
 def _scripts(desk: Desk) -> APIRouter:
+    """For `dicap still` and `dicap clip` while this station holds the source."""
     router = APIRouter(tags=["script"])
 
     @router.post("/still")
@@ -160,6 +184,7 @@ def _scripts(desk: Desk) -> APIRouter:
 
 
 def _live(window: Window, newsroom: Newsroom) -> APIRouter:
+    """What goes on without being asked: the picture and the news."""
     router = APIRouter(tags=["live"])
 
     @router.get("/live.jpg", response_class=Response, responses={200: {"content": {"image/jpeg": {}}}, 204: {}})
@@ -184,6 +209,8 @@ def _live(window: Window, newsroom: Newsroom) -> APIRouter:
 
 
 def _speak_plainly(app: FastAPI) -> None:
+    """Every trouble leaves as `what` and `advice`; a fault of our own tells nothing of its insides."""
+
     async def trouble(request: Request, error: Exception) -> JSONResponse:
         status = next(code for kind, code in STATUS if isinstance(error, kind))
         advice = error.advice if isinstance(error, ApplianceError | CaptureError) else ""

@@ -55,6 +55,10 @@ class Guard:
         await send_with_rules({"type": "http.response.body", "body": body})
 
     def _complaint(self, scope: Scope) -> tuple[str, str] | None:
+        """Why this request is refused, as what and advice; None: it may pass.
+
+        A browser names the page that asks (Origin, Sec-Fetch-Site); a script that is no browser names none.
+        """
         headers = Headers(scope=scope)
         named = headers.get("host", "")
         if not self._knows(host_of(named), scope):
@@ -72,6 +76,7 @@ class Guard:
         return None
 
     def _knows(self, host: str, scope: Scope) -> bool:
+        """Whether that is one of our names."""
         if is_loopback(host) or host in self._hosts:
             return True
         # an address cannot be rebound by DNS; it is ours if the connection came in on it

@@ -47,6 +47,7 @@ class Window:
             await asyncio.sleep(max(0.0, self._desk.pace() - (time.monotonic() - begun)))
 
     def _look(self, width: int, after: int, wait: float) -> tuple[int, bytes] | None:
+        """In a viewer's thread: wait, then take the newest."""
         self._desk.wait_frame(after, wait)
         picture = self._desk.preview(width)
         # not "above after": a device that was opened again counts from 0

@@ -93,6 +93,7 @@ class Newsroom:
                 self._bells.pop(bell, None)
 
     def _run(self) -> None:
+        """Until closed: hear news or let a tick pass, take all news together, look once."""
         while not self._closing:
             with contextlib.suppress(queue.Empty):  # no news is a reason to look as well
                 self._heard.get(timeout=TICK)
@@ -105,6 +106,7 @@ class Newsroom:
                 time.sleep(PACE)
 
     def _look(self) -> None:
+        """Ask the desk how it is, and ring if that is something new; a desk that cannot tell is news as well."""
         kind, state = "state", {}
         try:
             state = self._desk.state()
@@ -123,6 +125,7 @@ class Newsroom:
         self._ring()
 
     def _ring(self) -> None:
+        """Wake every stream, each in the loop it lives in."""
         with self._lock:
             bells = list(self._bells.items())
         for bell, loop in bells:

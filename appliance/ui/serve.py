@@ -56,6 +56,7 @@ class Server:
         self._server = self._thread = self._socket = None
 
     def _bind(self) -> socket.socket:
+        """A listening socket of our own: so port 0 works, a taken port is told in words, and buffers stay small."""
         family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
         listening = socket.socket(family, socket.SOCK_STREAM)
         try:

@@ -23,6 +23,9 @@ const PLAIN = new Map([
   ["110513", "Another reason"],
 ]);
 
+// what else the reason does
+const EFFECTS = new Map([["110514", "; its pictures are not sent"]]);
+
 export class Reasons {
   constructor(onChoose) {
     this.onChoose = onChoose;
@@ -41,7 +44,7 @@ export class Reasons {
     this.grid.replaceChildren(
       ...sorted.map(({ value, meaning }) => {
         const plain = PLAIN.get(value) ?? meaning;
-        return h("button.reason", { testid: `reason-${value}`, on: { click: () => this.onChoose(value) } }, h("span", {}, plain), plain === meaning ? null : h("small", {}, meaning));
+        return h("button.reason", { testid: `reason-${value}`, on: { click: () => this.onChoose(value) } }, h("span", {}, plain), plain === meaning ? null : h("small", {}, meaning + (EFFECTS.get(value) ?? "")));
       }),
     );
   }
