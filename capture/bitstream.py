@@ -1,14 +1,12 @@
-"""The first bytes of coded pictures (H.264, HEVC, MPEG-2): where a stream can be entered and cut, whole frames or fields.
-
-Only headers are read: ITU-T H.264 7.3, H.265 7.3, H.262 6.2. Nothing is decoded.
-"""
+"""The first bytes of coded pictures: where a stream can be entered and cut, whole frames or fields; nothing is decoded."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Protocol
+
+from capture import mpeg2
 
 
 @dataclass(frozen=True)
@@ -26,7 +24,9 @@ class Look:
 
 
 class Reader(Protocol):
-    """Looks at the packets of one stream in their order."""
+    """Looks at the packets of one stream in their order; `changed` says that the pictures' size did on the way."""
+
+    changed: bool
 
     def look(self, data: bytes) -> Look:
         """What this packet is."""
@@ -48,7 +48,12 @@ def is_length_prefixed(codec: str, extradata: bytes | None) -> bool:
 
 
 class _Plain:
+    """A codec whose headers are not read here."""
+
+    changed = False
+
     def look(self, data: bytes) -> Look:
+        """Nothing is known."""
         return Look()
 
 
@@ -96,18 +101,23 @@ def _head(unit: bytes, size: int = 256) -> bytes:
 
 
 class _H264:
+    """H.264: IDR pictures are closed entries, recovery points open ones; a packet may be one field of a frame."""
+
     def __init__(self, extradata: bytes) -> None:
         self._prefix = (extradata[4] & 3) + 1 if extradata[:1] == b"\1" and len(extradata) > 4 else 0
         self._has_fields = False
         self._number_bits = 4
         self._separate_planes = False
         self._open_field: tuple[int, int] | None = None
+        self._size: tuple[int, int, int] | None = None
+        self.changed = False
         units = _avcc_units(extradata) if self._prefix else list(_units(extradata, 0))
         for unit in units:
             if unit and unit[0] & 31 == 7:
                 self._read_sps(unit)
 
     def look(self, data: bytes) -> Look:
+        """Reads up to the first slice; where the sequence may hold fields, the head of every slice."""
         entry, recovers, fields = "", False, []
         for unit in _units(data, self._prefix):
             kind = unit[0] & 31 if unit else 0
@@ -136,6 +146,7 @@ class _H264:
         return False
 
     def _field(self, unit: bytes) -> tuple[int, int] | None:
+        """Frame number and parity of a slice of a field, None for one of a whole frame (H.264 7.3.3)."""
         bits = _Bits(_head(unit[1:], 32))
         bits.ue(), bits.ue(), bits.ue()  # first_mb_in_slice, slice_type, pic_parameter_set_id
         if self._separate_planes:
@@ -144,6 +155,7 @@ class _H264:
         return (number, bits.u(1)) if bits.u(1) else None
 
     def _read_sps(self, unit: bytes) -> None:
+        """What slice headers need to be read (H.264 7.3.2.1.1)."""
         bits = _Bits(_head(unit[1:]))
         profile = bits.u(8)
         bits.u(16)
@@ -165,11 +177,14 @@ class _H264:
                 bits.ue()
         bits.ue()
         bits.u(1)
-        bits.ue(), bits.ue()
-        self._has_fields = not bits.u(1)
+        size = (bits.ue(), bits.ue(), bits.u(1))
+        self._has_fields = not size[2]
+        self.changed = self.changed or self._size not in (None, size)
+        self._size = size
 
 
 def _skip_scaling(bits: _Bits, lists: int) -> None:
+    """Pass over the scaling lists (H.264 7.3.2.1.1.1)."""
     for index in range(lists):
         if not bits.u(1):
             continue
@@ -227,15 +242,24 @@ def _recovers_at_once(unit: bytes) -> bool:
 
 
 class _Hevc:
+    """HEVC: IDR pictures are closed entries, CRA pictures open ones (H.265 Table 7-1)."""
+
     _CLOSED = frozenset((17, 18, 19, 20))  # BLA without undecodable leading pictures, IDR
     _OPEN = frozenset((16, 21))  # BLA, CRA
 
     def __init__(self, extradata: bytes) -> None:
         self._prefix = (extradata[21] & 3) + 1 if extradata[:1] == b"\1" and len(extradata) > 22 else 0
+        self._parameters = b""
+        self.changed = False
 
     def look(self, data: bytes) -> Look:
+        """By the type of the first slice; a sequence parameter set that differs counts as another size."""
         for unit in _units(data, self._prefix):
             kind = unit[0] >> 1 & 63 if unit else 63
+            if kind == 33:
+                words = unit.rstrip(b"\0")
+                self.changed = self.changed or self._parameters not in (b"", words)
+                self._parameters = words
             if kind < 32:
                 return Look("closed" if kind in self._CLOSED else "open" if kind in self._OPEN else "")
         return Look()
@@ -254,58 +278,16 @@ def is_high_tier(extradata: bytes | None) -> bool:
 
 
 class _Mpeg2:
+    """MPEG-2: I pictures are entries, closed where their group of pictures says so (H.262 6.3.8)."""
+
+    def __init__(self) -> None:
+        self._size = b""
+        self.changed = False
+
     def look(self, data: bytes) -> Look:
-        at = data.find(b"\0\0\1\0")
-        if at < 0 or at + 6 > len(data):
-            return Look()
-        kind = "?IPBD"[min(data[at + 5] >> 3 & 7, 4)]
-        if kind != "I":
-            return Look(kind=kind)
-        group = data.find(b"\0\0\1\xb8", 0, at)
-        closed = group >= 0 and bool(data[group + 7] & 0x40)
-        return Look("closed" if closed else "open", kind)
-
-
-_RATES = (0, Fraction(24000, 1001), 24, 25, Fraction(30000, 1001), 30, 50, Fraction(60000, 1001), 60)
-
-
-def mpeg2_rate(extradata: bytes | None) -> Fraction | None:
-    """Frames per second as the sequence header says (H.262 6.3.3, 6.3.5); None where there is none."""
-    data = extradata or b""
-    at = data.find(b"\0\0\1\xb3")
-    if at < 0 or len(data) < at + 8 or not 1 <= data[at + 7] & 15 <= 8:
-        return None
-    rate = Fraction(_RATES[data[at + 7] & 15])
-    extension = data.find(b"\0\0\1\xb5", at)
-    if extension >= 0 and len(data) > extension + 9:
-        last = data[extension + 9]
-        rate *= Fraction((last >> 5 & 3) + 1, (last & 31) + 1)
-    return rate
-
-
-def start_again(data: bytes, header: bytes, missing: int) -> bytes:
-    """An MPEG-2 entry picture that stands at the beginning of a stream (H.262 6.2.2.6, 6.3.9).
-
-    `header` (sequence header and extension) is put in front where the packet has none. Where `missing` leading pictures
-    were taken out, the group of pictures is said to be closed and the temporal reference counts without them.
-    """
-    if data.find(b"\0\0\1\xb3", 0, max(data.find(b"\0\0\1\0"), 0)) < 0:
-        data = header + data
-    if not missing:
-        return data
-    group = data.find(b"\0\0\1\xb8")
-    if group >= 0:
-        data = data[: group + 7] + bytes((data[group + 7] & 0x9F | 0x40,)) + data[group + 8 :]
-    return count_from(data, missing)
-
-
-def count_from(data: bytes, missing: int) -> bytes:
-    """The same MPEG-2 packet with every temporal reference (10 bits, H.262 6.3.9) lowered by `missing`."""
-    changed = bytearray(data)
-    at = data.find(b"\0\0\1\0")
-    while at >= 0 and at + 6 <= len(data):
-        number = int.from_bytes(data[at + 4 : at + 6], "big")
-        lower = ((number >> 6) - missing & 0x3FF) << 6 | number & 0x3F
-        changed[at + 4 : at + 6] = lower.to_bytes(2, "big")
-        at = data.find(b"\0\0\1\0", at + 4)
-    return bytes(changed)
+        """By the picture header and a group header before it."""
+        kind, closed = mpeg2.picture(data)
+        size = mpeg2.size_in(data) if kind == "I" else b""
+        self.changed = self.changed or (size != b"" and self._size not in (b"", size))
+        self._size = size or self._size
+        return Look("" if kind != "I" else "closed" if closed else "open", kind)

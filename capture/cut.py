@@ -1,40 +1,34 @@
-"""Copying a video stream, packets unchanged, into files that hold nothing else; long ones are cut where that harms nothing.
+"""Copying a video stream, packets unchanged, into files below a size: cut at closed groups of pictures or IDR pictures.
 
-A cut falls on a closed group of pictures or an IDR picture. Where there is none within the limit it falls on an open one:
-its leading pictures, which build on both sides, are encoded again and end the piece before (and nothing else is touched).
-"""
+Where there is none in time, at an open one: its leading pictures are encoded again and end the piece before."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import TYPE_CHECKING, TypeAlias
 
 import av
 import av.error
 import numpy as np
 from av.container import OutputContainer
-from av.packet import Packet
-from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from capture.bitstream import count_from, length_prefixed, start_again, with_parameters
-from capture.footage import Facts, opened
+from capture import mpeg2
+from capture.bitstream import length_prefixed, with_parameters
+from capture.footage import VideoPacket, opened, packets
+from capture.seam import ENCODERS, encode_again, renewed
 from capture.source import CaptureError
-from capture.survey import Entry, Survey, packets
+from capture.survey import Entry, Survey
 
 if TYPE_CHECKING:
-    from capture.survey import VideoPacket
-
     Row: TypeAlias = Iterator[tuple[int, VideoPacket]]
     Carried: TypeAlias = list[tuple[int, VideoPacket]]
 
 _MUXERS = {"mpeg": "vob", "mpegts": "mpegts", "mp4": "mp4", "matroska": "matroska"}
 _SUFFIXES = {"mpeg": ".mpg", "mpegts": ".ts", "mp4": ".mp4", "matroska": ".mkv"}
-_ENCODERS = {"mpeg2video": "mpeg2video", "h264": "libx264", "hevc": "libx265"}
 _SMALL = 256 << 20  # files up to this size get their MP4 index at the front
 
 
@@ -63,7 +57,11 @@ class Copied:
 
 
 def home_for(found: Survey, pieces: Sequence[Piece], per_frame: bool = False) -> str:
-    """The container that takes this stream unchanged: `mpeg`, `mp4`, `mpegts`, or `matroska` for what only we read."""
+    """The container that takes this stream unchanged: `mpeg` (program stream), `mp4` or `mpegts`.
+
+    H.264 and HEVC keep the way in which their NAL units are written: with lengths in MP4, with start codes in a transport
+    stream. `matroska` is for what only we read, frame by frame (`per_frame`).
+    """
     codec = found.facts.codec
     if codec == "mpeg2video":
         return "mpeg"
@@ -90,15 +88,17 @@ def plan(found: Survey, limit: int) -> list[Piece]:
 
 
 def _seams(pieces: Sequence[Piece]) -> int:
+    """How many pictures these cuts would have encoded again."""
     return sum(piece.again for piece in pieces)
 
 
 def _greedy(found: Survey, cost: NDArray[np.int64], limit: int) -> list[Piece]:
+    """Pieces as long as the limit lets them be; a closed entry is taken even if an open one would reach further."""
     pieces: list[Piece] = []
     here = found.entries[0]
     while cost[found.end] - cost[here.packet] > limit:
         reach = [entry for entry in found.entries if entry.packet > here.packet and _fits(found, cost, here, entry, limit)]
-        best = [entry for entry in reach if entry.closed] or [entry for entry in reach if found.facts.codec in _ENCODERS]
+        best = [entry for entry in reach if entry.closed] or [entry for entry in reach if found.facts.codec in ENCODERS]
         if not best:
             return []
         pieces.append(Piece(here.packet, best[-1].packet, here.leading, best[-1].leading))
@@ -108,13 +108,17 @@ def _greedy(found: Survey, cost: NDArray[np.int64], limit: int) -> list[Piece]:
 
 
 def _fits(found: Survey, cost: NDArray[np.int64], here: Entry, entry: Entry, limit: int) -> bool:
+    """Whether the piece from `here` to `entry` stays below the limit, with what is encoded again at its end."""
     uncoded = found.facts.format.width * found.facts.format.height * 3 // 2
     again = entry.leading * min(uncoded // 2, 8 * found.sizes[entry.packet])
     return bool(cost[entry.packet] - cost[here.packet] + again <= limit)
 
 
 def _cost(found: Survey) -> NDArray[np.int64]:
-    """Bytes in the file up to each packet, never too few: what the container adds is estimated generously."""
+    """Bytes in the file up to each packet, (packets + 1) of them.
+
+    Never too few: what the container adds is estimated generously, for a file above the limit would have to be refused.
+    """
     sizes = np.frombuffer(found.sizes, np.dtype(f"u{found.sizes.itemsize}")).astype(np.int64)
     if found.facts.codec in ("h264", "hevc"):
         # transport packets of 188 bytes carry 184; tables come ten times a second
@@ -127,14 +131,16 @@ def _cost(found: Survey) -> NDArray[np.int64]:
 def copy(found: Survey, pieces: Sequence[Piece], home: str, scratch: Path) -> Iterator[Copied]:
     """Write one file per piece into `scratch`, one at a time: the next is begun when the caller asks for it.
 
-    The word for the container (`home`) comes from home_for. CaptureError where a file cannot be written.
+    `home` is home_for's word for the container. Every packet keeps its bytes, but the one at an open entry: MPEG-2's
+    says there that its group is closed and counts its pictures anew. Times begin at zero in each file. CaptureError
+    where a file cannot be written, or where the source is damaged just where it must be cut.
     """
     facts = found.facts
     with opened(facts.path) as (container, stream):
         row = enumerate(packets(container, stream))
         carried: Carried = []
         for number, piece in enumerate(pieces):
-            path = scratch / f"{facts.path.stem[:40]}-{number + 1:03d}{_SUFFIXES[home]}"
+            path = free_name(scratch, facts.path, number + 1, _SUFFIXES[home])
             try:
                 copied, carried = _Writer(found, piece, stream, path, home).run(row, carried)
             except av.error.FFmpegError as error:
@@ -142,8 +148,16 @@ def copy(found: Survey, pieces: Sequence[Piece], home: str, scratch: Path) -> It
             yield copied
 
 
+def free_name(scratch: Path, source: Path, number: int, suffix: str) -> Path:
+    """A name in `scratch` for part `number` of a file, that no other file has."""
+    stem, turn = source.stem[:40], 0
+    while (path := scratch.absolute() / f"{stem}{f'~{turn}' if turn else ''}-{number:03d}{suffix}").exists():
+        turn += 1
+    return path
+
+
 class _Writer:
-    """Writes one piece."""
+    """Writes one piece: its packets with new times, and at an open cut the leading pictures of what follows."""
 
     def __init__(self, found: Survey, piece: Piece, stream: VideoStream, path: Path, home: str) -> None:
         self._found, self._piece, self._source, self._path = found, piece, stream, path
@@ -186,39 +200,45 @@ class _Writer:
         return Copied(self._path, piece, len(self._frame_times), self._bytes, self._frame_times), following
 
     def _open(self, out: OutputContainer) -> VideoStream:
+        """The one stream of the file: the source's parameters without its words."""
         target = out.add_stream_from_template(self._source)
         target.metadata.clear()
         target.time_base = self._found.base
         return target
 
     def _put(self, out: OutputContainer, target: VideoStream, packet: VideoPacket, shown: int) -> None:
+        """Write a packet that is shown at `shown`; packets are decoded evenly, early enough for every picture."""
         self._bytes += packet.size
         packet.stream = target
         packet.time_base = self._found.base
         packet.pts = shown - self._start
         packet.dts = int(self._decoded[self._count]) - self._start
-        packet.duration = max(round(1 / self._found.rate / self._found.base), 1) if self._found.steady else 0
+        packet.duration = max(round(1 / self._found.rate / self._found.base), 1) if self._found.timeline.steady else 0
         self._count += 1
         out.mux(packet)
 
     def _begun(self, number: int, packet: VideoPacket) -> VideoPacket:
-        """The packet, made able to stand first where it begins the piece."""
+        """The packet, made able to stand first where it begins the piece.
+
+        What follows it in the same MPEG-2 group counts its pictures without the ones that were dropped.
+        """
         piece = self._piece
         if number == piece.begin:
             codec, header = self._found.facts.codec, self._source.codec_context.extradata or b""
             if codec == "mpeg2video":
-                packet = _renewed(packet, start_again(bytes(packet), header, piece.dropped))
+                packet = renewed(packet, mpeg2.start_again(bytes(packet), header, piece.dropped))
             elif codec == "h264" and self._found.length_prefixed and self._home == "mpegts":
-                packet = _renewed(packet, with_parameters(bytes(packet), header))
+                packet = renewed(packet, with_parameters(bytes(packet), header))
             packet.is_keyframe = True
             self._lowers = piece.dropped > 0 and codec == "mpeg2video"
         elif self._lowers:
             data = bytes(packet)
-            self._lowers = data.find(b"\0\0\1\xb8", 0, max(data.find(b"\0\0\1\0"), 0)) < 0
-            packet = _renewed(packet, count_from(data, piece.dropped)) if self._lowers else packet
+            self._lowers = not mpeg2.has_group(data)
+            packet = renewed(packet, mpeg2.count_from(data, piece.dropped)) if self._lowers else packet
         return packet
 
     def _leading_frames(self, packet: VideoPacket | None) -> list[av.VideoFrame]:
+        """The leading pictures of the next entry that come out of the decoder with this packet."""
         wanted = set(self._leading.tolist())
         try:
             return [frame for frame in self._source.codec_context.decode(packet) if frame.pts in wanted]
@@ -231,10 +251,10 @@ class _Writer:
         if [frame.pts for frame in frames] != self._leading.tolist():
             raise CaptureError(f"{self._found.facts.path.name} is damaged where it must be cut.")
         facts = self._found.facts
-        for packet, shown in zip(_encode(frames, facts, self._found.rate), self._leading.tolist(), strict=True):
+        for packet, shown in zip(encode_again(frames, facts, self._found.rate), self._leading.tolist(), strict=True):
             if self._found.length_prefixed:
                 header = self._source.codec_context.extradata or b""
-                packet = _renewed(packet, length_prefixed(bytes(packet), facts.codec, header))
+                packet = renewed(packet, length_prefixed(bytes(packet), facts.codec, header))
             self._put(out, target, packet, shown)
 
 
@@ -247,40 +267,3 @@ def _chain(carried: Carried, row: Row, last: int) -> Row:
         yield number, packet
         if number >= last:
             return
-
-
-def _renewed(packet: VideoPacket, data: bytes) -> VideoPacket:
-    fresh = cast("VideoPacket", Packet(data))
-    fresh.is_keyframe = packet.is_keyframe
-    return fresh
-
-
-def _encode(frames: list[av.VideoFrame], facts: Facts, rate: Fraction) -> list[VideoPacket]:
-    """A few frames as a closed group of pictures of the same codec, nearly without loss, without B pictures."""
-    coder = av.CodecContext.create(_ENCODERS[facts.codec], "w")
-    assert isinstance(coder, VideoCodecContext)
-    first = frames[0]
-    coder.width, coder.height, coder.pix_fmt = first.width, first.height, first.format.name
-    coder.framerate, coder.time_base = rate, 1 / rate
-    coder.sample_aspect_ratio = facts.format.aspect
-    coder.gop_size, coder.max_b_frames, coder.thread_count = 30, 0, 1
-    interlaced = facts.format.field_order != "progressive"
-    if facts.codec == "mpeg2video":
-        flags = "+qscale" + ("+ildct+ilme" if interlaced else "")
-        coder.options = {"flags": flags, "global_quality": "236", "level": str(facts.level or 8), "profile": "4"}
-    elif facts.codec == "h264":
-        scan = {"tff": ":tff=1", "bff": ":bff=1"}.get(facts.format.field_order, "")
-        params = "repeat-headers=1:8x8dct=1" + scan
-        coder.options = {"preset": "medium", "crf": "12", "profile": "high", "x264-params": params}
-    else:
-        coder.options = {"preset": "fast", "crf": "12", "x265-params": "repeat-headers=1:log-level=none:bframes=0"}
-    coded: list[VideoPacket] = []
-    for place, frame in enumerate(frames):
-        frame.pict_type = 0
-        frame.pts, frame.time_base = place, 1 / rate
-        coded += coder.encode(frame)
-    coded += coder.encode(None)
-    if facts.codec == "mpeg2video":
-        # a sequence header may differ from the one before only after a sequence end code (H.262 6.1.1.6)
-        coded[0] = _renewed(coded[0], b"\0\0\1\xb7" + bytes(coded[0]))
-    return coded

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 import av
 import av.error
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from capture.bitstream import is_high_tier, mpeg2_rate
+from capture import mpeg2
+from capture.bitstream import is_high_tier
 from capture.frame import Format
 from capture.source import BadPicture
+
+if TYPE_CHECKING:
+    VideoPacket: TypeAlias = av.Packet[VideoStream]
+else:
+    VideoPacket = av.Packet
 
 # FFmpeg finds "videos" in text and in single pictures too; these are the ones that are meant
 _CONTAINERS = frozenset((
@@ -25,6 +32,7 @@ _CONTAINERS = frozenset((
 ))  # fmt: skip
 _COVER = 0x400  # AV_DISPOSITION_ATTACHED_PIC
 _FIELDS = {2: "tff", 5: "tff", 3: "bff", 4: "bff"}  # AVFieldOrder, by the field that is shown first
+_MANY_ERRORS = 200
 _PATIENCE = 1000  # packets within which the first picture must come
 
 
@@ -34,7 +42,8 @@ class Facts:
 
     `container`, `codec`, `profile` and `level` are FFmpeg's words (`mpegts`, `h264`, `High`, 41). `frames` is what the
     header promises, 0 where it says nothing. `rotation` is in degrees counterclockwise, as cameras note it. `sound` is
-    the codec of the sound track or empty. `recorded` is when the container says that it was made.
+    the codec of the sound track or empty, `tracks` how many videos the file holds. `recorded` is when the container says
+    that it was made.
     """
 
     path: Path
@@ -48,6 +57,7 @@ class Facts:
     rotation: int = 0
     high_tier: bool = False
     sound: str = ""
+    tracks: int = 1
     recorded: datetime | None = None
 
     def __str__(self) -> str:
@@ -62,7 +72,8 @@ class Facts:
 def opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     """The container and its first moving picture; BadPicture in words for a file that is none or is cut off."""
     try:
-        container = av.open(str(path))
+        # an absolute name: in a relative one FFmpeg takes what stands before a colon for a protocol
+        container = av.open(str(path.absolute()))
     except (av.error.FFmpegError, UnicodeDecodeError) as error:
         raise BadPicture(_why_closed(path, error)) from error
     with container:
@@ -76,7 +87,26 @@ def opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
         yield container, stream
 
 
+def packets(
+    container: InputContainer, stream: VideoStream, on_error: Callable[[str], None] | None = None
+) -> Iterator[VideoPacket]:
+    """Every packet of the stream that holds anything, the same ones at each call.
+
+    Damaged places are passed over, as often as that leads further; `on_error` hears FFmpeg's words.
+    """
+    for _ in range(_MANY_ERRORS):
+        try:
+            for packet in container.demux(stream):
+                if packet.size:
+                    yield packet
+            return
+        except av.error.FFmpegError as error:
+            if on_error:
+                on_error(str(error.strerror))
+
+
 def _why_closed(path: Path, error: Exception) -> str:
+    """Why a file cannot be opened; an MP4 without its index is the case that happens in life."""
     if isinstance(error, OSError) and not isinstance(error, av.error.FFmpegError):
         return f"{path.name} cannot be read: {error.strerror}."
     with path.open("rb") as file:
@@ -90,14 +120,18 @@ def _why_closed(path: Path, error: Exception) -> str:
 
 
 def look(path: Path) -> Facts:
-    """What this video file is. BadPicture where it is none, or where not even the first picture can be decoded."""
+    """What this video file is, from its header and its first picture.
+
+    MPEG-2's rate is taken from the stream itself: containers guess it. BadPicture where the file is no video, or where
+    not even the first picture can be decoded.
+    """
     with opened(path) as (container, stream):
         first = _first_picture(container, stream)
         if first is None:
             raise BadPicture(f"{path.name} holds a video, but its first pictures are damaged.")
         coder = stream.codec_context
         order = _FIELDS.get(int(coder.field_order), "tff" if first.interlaced_frame else "progressive")
-        rate = mpeg2_rate(coder.extradata) if coder.name == "mpeg2video" else None
+        rate = mpeg2.rate_of(coder.extradata) if coder.name == "mpeg2video" else None
         rate = rate or stream.average_rate or stream.guessed_rate
         shape = Format(
             width=first.width,
@@ -119,6 +153,7 @@ def look(path: Path) -> Facts:
             rotation=int(first.rotation) % 360,
             high_tier=coder.name == "hevc" and is_high_tier(coder.extradata),
             sound=container.streams.audio[0].codec_context.name if container.streams.audio else "",
+            tracks=sum(1 for one in container.streams.video if not int(one.disposition) & _COVER),
             recorded=_recorded(container.metadata.get("creation_time", "")),
         )
 

@@ -38,6 +38,8 @@ class Header:
 
 @dataclass(frozen=True)
 class _Segment:
+    """One marker and where it, its payload and what belongs to it begin and end."""
+
     marker: int
     start: int
     payload: int
@@ -114,6 +116,7 @@ def read_header(data: bytes) -> Header:
 
 
 def _frame(marker: int, body: bytes, adobe: int | None, has_jfif: bool) -> Header:
+    """A frame header (B.2.2), with the colours that it has in the light of JFIF's and Adobe's segments."""
     count = body[5] if len(body) > 5 else 0
     if len(body) < 6 + 3 * count or count not in (1, 3, 4):
         raise BadPicture("The JPEG's frame header is damaged.")

@@ -37,6 +37,7 @@ def is_jpeg2000(head: bytes) -> bool:
 
 
 def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Kind and content of each box (I.4)."""
     at = 0
     while at + 8 <= len(data):
         length, kind, begin = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8], at + 8
@@ -75,6 +76,7 @@ def _colour_note(header: bytes) -> str:
 
 
 def _describe(stream: bytes, note: str) -> Codestream:
+    """Read the main header (A.4 to A.6); comments that no encoder wrote about itself are left out."""
     siz, cod, qcd, high_throughput = b"", b"", b"", False
     kept = [stream[:2]]
     at = 2
@@ -108,6 +110,7 @@ def _describe(stream: bytes, note: str) -> Codestream:
 
 
 def _colour(parts: list[bytes], transformed: bool, reversible: bool) -> str:
+    """What the components are, where all are alike and none is subsampled or signed."""
     plain = all(part == parts[0] for part in parts) and parts[0][1:] == b"\1\1" and not parts[0][0] & 0x80
     if plain and len(parts) == 1:
         return "gray"

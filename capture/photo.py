@@ -52,11 +52,15 @@ def load(path: Path, probed: Probed | None = None) -> list[Still]:
 
 
 def _file_time(path: Path) -> datetime:
+    """When the file was last written, in the local zone."""
     return datetime.fromtimestamp(path.stat().st_mtime).astimezone()
 
 
 def _taken(path: Path, exif: Image.Exif) -> datetime:
-    """When the picture was taken: EXIF's word where the camera's clock was set, else the file's time; local zone."""
+    """When the picture was taken, in the local zone: EXIF's DateTimeOriginal, else the file's time.
+
+    A camera whose clock says 1980, or a moment that has not come yet, is not believed.
+    """
     more = exif.get_ifd(_EXIF_IFD)
     words, offset = str(more.get(_TAKEN, "")), str(more.get(_TAKEN_OFFSET, "")).strip()
     try:
@@ -70,6 +74,7 @@ def _taken(path: Path, exif: Image.Exif) -> datetime:
 
 
 def _from_jpeg(found: Probed) -> Still:
+    """A JPEG: its stream where that may stay, else its pixels and why."""
     data = found.path.read_bytes()
     header = found.jpeg or jpeg.read_header(data)
     bare = jpeg.strip(data)
@@ -95,7 +100,7 @@ def _from_jpeg(found: Probed) -> Still:
 
 
 def _demand_whole(data: bytes) -> None:
-    """BadPicture where a decoder that forgives nothing stumbles inside the picture."""
+    """BadPicture where a decoder that forgives nothing stumbles inside the picture: libjpeg only warns and goes on."""
     coder = av.CodecContext.create("mjpeg", "r")
     coder.options = {"err_detect": "explode"}
     coder.thread_count = 1
@@ -108,6 +113,7 @@ def _demand_whole(data: bytes) -> None:
 
 
 def _deep_jpeg(path: Path, data: bytes, header: jpeg.Header) -> Still:
+    """A JPEG of more than 8 bits: gray keeps them, colour is scaled."""
     try:
         pixels = np.asarray(imagecodecs.jpeg8_decode(data))
     except (imagecodecs.Jpeg8Error, ValueError) as error:
@@ -121,15 +127,18 @@ def _deep_jpeg(path: Path, data: bytes, header: jpeg.Header) -> Still:
 
 
 def _to_8_bits(pixels: Pixels, bits: int) -> Pixels:
+    """The whole range of `bits` on 0 to 255, rounded."""
     top = (1 << bits) - 1
     return ((pixels.astype(np.uint32) * 255 + top // 2) // top).astype(np.uint8)
 
 
 def _loss(codec: str, pixels: Pixels, bits: int, data: bytes) -> Loss:
+    """What the file had lost before it was unpacked."""
     return Loss(codec, round(pixels.size * (1 if bits <= 8 else 2) / max(len(data), 1), 2))
 
 
 def _from_jpeg2000(found: Probed) -> Still:
+    """A JPEG 2000 picture: decoded once to know that it is whole, then kept as its stream where that may stay."""
     data = found.path.read_bytes()
     coded = jpeg2000.read(data)
     captured = _file_time(found.path)
@@ -177,7 +186,10 @@ def _from_pillow(found: Probed) -> Iterator[Still]:
 
 
 def _flattened(image: Image.Image) -> tuple[Image.Image, list[str]]:
-    """The picture in gray (8 or 16 bits) or RGB, and what was done to it besides unpacking."""
+    """The picture in gray (8 or 16 bits) or RGB, and what was done to it besides unpacking.
+
+    A palette of grays becomes gray; what shines through a transparent picture is black.
+    """
     if image.mode.startswith("I") or image.mode == "L":
         return image, []
     if image.mode == "1":

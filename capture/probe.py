@@ -24,8 +24,8 @@ class Probed:
     """What a file is.
 
     `kind` is `jpeg`, `jpeg2000`, `png`, `tiff`, `bmp`, `heif`, `pdf`, `video`, `part10` (an object of the hospital's own
-    standard), `text`, `unknown` or `empty`. Sizes are in pixels, 0 where the header does not say; `pages` of a TIFF is 0:
-    they are counted when it is read. `words` is for people.
+    standard), `text`, `unknown` or `empty`. Sizes are in pixels, 0 where the header does not say. `pages` is 0 where that
+    is not known: those of a TIFF are counted when it is read. `words` is for people.
     """
 
     path: Path
@@ -40,9 +40,10 @@ class Probed:
 
 
 def probe(path: Path) -> Probed:
-    """Look at a file. BadPicture, in words, for one that is of a known kind but cannot be used.
+    """Look at a file: its first bytes, then as much as its kind needs (a video's first picture is decoded).
 
-    That is: a picture of more than MOST_PIXELS, a PDF that needs a password, a header that is cut off or damaged.
+    BadPicture, in words, for a file of a known kind that cannot be used: a picture of more than MOST_PIXELS, a PDF that
+    needs a password, a header that is cut off or damaged, a video without its index.
     """
     try:
         with path.open("rb") as file:
@@ -68,6 +69,7 @@ def probe(path: Path) -> Probed:
 
 
 def _picture(path: Path, head: bytes) -> Probed | None:
+    """A still picture, by its first bytes."""
     if head.startswith(b"\xff\xd8\xff"):
         header = jpeg.read_header(path.read_bytes())
         words = f"a {header.process} JPEG, {header.width} × {header.height}, {header.colour}"
@@ -91,6 +93,7 @@ def _picture(path: Path, head: bytes) -> Probed | None:
 
 
 def _bitmap(path: Path, head: bytes) -> Probed:
+    """A BMP; a height below zero only means that its first row is the top one."""
     if int.from_bytes(head[14:18], "little") == 12:
         width, height = int.from_bytes(head[18:20], "little"), int.from_bytes(head[20:22], "little")
     else:
@@ -100,18 +103,28 @@ def _bitmap(path: Path, head: bytes) -> Probed:
 
 
 def _document(path: Path, head: bytes) -> Probed | None:
+    """A PDF; its signature may stand anywhere in the first kilobyte."""
     if b"%PDF-" not in head[:1024]:
         return None
     try:
         reader = pypdf.PdfReader(path)
         if reader.is_encrypted and not _opens_without_password(reader):
             raise BadPicture(f"{path.name} needs a password: whoever gets it could not open it. Save it without one first.")
-        pages = len(reader.pages)
+        pages = _count_pages(reader)
     except (pypdf.errors.PyPdfError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise BadPicture(f"{path.name} is a PDF that is damaged: {error}.") from error
-    if not pages:
+    if pages == 0:
         raise BadPicture(f"{path.name} is a PDF without a page.")
-    return Probed(path, "pdf", f"a PDF of {pages} page{'s' if pages > 1 else ''}", pages=pages)
+    words = f"a PDF of {pages} page{'s' if pages > 1 else ''}" if pages > 0 else "a PDF"
+    return Probed(path, "pdf", words, pages=max(pages, 0))
+
+
+def _count_pages(reader: pypdf.PdfReader) -> int:
+    """How many pages, or -1 where only a library that is not here could tell: it opens without a password all the same."""
+    try:
+        return len(reader.pages)
+    except pypdf.errors.DependencyError:
+        return -1
 
 
 def _opens_without_password(reader: pypdf.PdfReader) -> bool:
@@ -123,6 +136,7 @@ def _opens_without_password(reader: pypdf.PdfReader) -> bool:
 
 
 def _moving(path: Path, head: bytes) -> Probed:
+    """A video, or what it is instead: FFmpeg takes text for subtitles."""
     text = _is_text(head)
     try:
         facts = look(path)
@@ -138,6 +152,7 @@ def _moving(path: Path, head: bytes) -> Probed:
 
 
 def _is_text(head: bytes) -> bool:
+    """Whether the beginning is UTF-8 without a zero byte; a letter cut at the end of what was read does not count."""
     sample = head[:1024]
     try:
         sample[: sample.rfind(b" ") if len(head) == _HEAD else None].decode()

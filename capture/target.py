@@ -45,7 +45,9 @@ def has_encoder(codec: str) -> bool:
 def choose(found: Survey, wish: str) -> Target:
     """What the video becomes: `wish` is `auto`, `h264`, `hevc`, `mpeg2`, `mpeg2-hd` or `frames` (lossless).
 
-    EncoderMissing where this machine has no encoder for it. The limits are those of PS3.5 8.2.5 to 8.2.10.
+    `auto` takes MPEG-2 for small pictures whose pixels are not square, H.264 up to level 4.2, HEVC above. What is too
+    large for the wish is scaled down, what is too fast loses frames. EncoderMissing where this machine has no encoder
+    for it. The limits are those of PS3.5 8.2.5 to 8.2.10.
     """
     shape = found.facts.format
     width, height, aspect = shape.width, shape.height, shape.aspect
@@ -66,6 +68,7 @@ def choose(found: Survey, wish: str) -> Target:
 
 
 def _nearest(width: int, height: int, aspect: Fraction, rate: Fraction) -> str:
+    """The syntax that changes least of the picture, among those that this machine can write."""
     if aspect != 1 and width <= 720 and height <= (576 if rate == 25 else 480) and rate in _FAST[:3]:
         return "mpeg2"  # the only one that knows pixels that are not square
     if _h264_level(width, height, rate) and has_encoder("h264"):
@@ -84,15 +87,20 @@ def _h264_level(width: int, height: int, rate: Fraction) -> int:
 
 
 def _even(number: float, step: int = 2) -> int:
+    """The nearest multiple of `step` above zero."""
     return max(round(number / step), 1) * step
 
 
 def _up(number: int, step: int) -> int:
+    """The next multiple of `step` that is not smaller."""
     return -(-number // step) * step
 
 
 def _square_target(codec: str, size: tuple[int, int], aspect: Fraction, rate: Fraction, scan: str) -> Target:
-    """H.264 or HEVC: square pixels, even sizes, within the level."""
+    """H.264 or HEVC: square pixels, even sizes, within the level.
+
+    Interlaced pictures are never scaled in height, and of the two only H.264 keeps them interlaced.
+    """
     width, height = size
     if codec == "hevc":
         scan = "progressive"
@@ -116,7 +124,10 @@ def _square_target(codec: str, size: tuple[int, int], aspect: Fraction, rate: Fr
 
 
 def _mpeg2_target(size: tuple[int, int], aspect: Fraction, rate: Fraction, scan: str, high: bool) -> Target:
-    """MPEG-2 Main Level keeps its shape of pixels; High Level knows two sizes, square pixels, 16:9."""
+    """MPEG-2: Main Level keeps its shape of pixels, High Level knows two sizes, square pixels and 16:9.
+
+    A rate that MPEG-2 does not know becomes the next higher one that it does.
+    """
     width, height = size
     legal = _FAST if high else _FAST[:3]
     new_rate = rate if rate in legal else min(legal, key=lambda each: (each < rate, abs(each - rate)))
@@ -139,7 +150,7 @@ def _mpeg2_target(size: tuple[int, int], aspect: Fraction, rate: Fraction, scan:
 def _fitted(
     size: tuple[int, int], aspect: Fraction, outer: tuple[int, int], pixel: Fraction, rate: Fraction, level: int
 ) -> Target:
-    """The picture scaled into `outer` without distortion."""
+    """The picture scaled into `outer` without distortion; it is no longer interlaced then."""
     wide, high = size[0] * aspect / pixel, Fraction(size[1])
     grow = min(outer[0] / wide, outer[1] / high)
     inner = (min(_even(float(wide * grow)), outer[0]), min(_even(float(high * grow)), outer[1]))
@@ -169,4 +180,5 @@ def words(found: Survey, target: Target) -> str:
 
 
 def _is_deep(pixels: str) -> bool:
+    """Whether FFmpeg's pixel format has more than 8 bits per sample."""
     return any(mark in pixels for mark in ("10", "12", "14", "16", "48", "64", "p9"))

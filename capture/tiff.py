@@ -22,7 +22,11 @@ _EXIF_IFD = 34665
 
 
 def load(path: Path, captured: datetime) -> list[Still]:
-    """Every full page of the file; previews and smaller copies are passed over. BadPicture in words."""
+    """Every full page of the file as a still, in order; previews and smaller copies are passed over.
+
+    Gray keeps its bits (1-bit pages become black and white of 8), colour comes as 8 bits. BadPicture for damage, for
+    numbers that are no brightness (signed, floating point) and for colours that cannot be told.
+    """
     try:
         with tifffile.TiffFile(path) as file:
             pages = [page for page in file.pages if isinstance(page, tifffile.TiffPage) or page.aspage()]
@@ -36,6 +40,7 @@ def load(path: Path, captured: datetime) -> list[Still]:
 
 
 def _still(page: tifffile.TiffPage, name: str, captured: datetime) -> Still:
+    """One page, upright, with what was done to it in words."""
     if page.imagewidth * page.imagelength > MOST_PIXELS:
         raise BadPicture(f"{name} has a page of {page.imagewidth} × {page.imagelength} pixels; that is too large.")
     if page.sampleformat != 1 or not 1 <= page.bitspersample <= 16:
@@ -67,7 +72,10 @@ def _still(page: tifffile.TiffPage, name: str, captured: datetime) -> Still:
 
 
 def _brightness(page: tifffile.TiffPage, bits: int, said: list[str]) -> tuple[Pixels, int]:
-    """The page's samples as brightness or RGB, and how many bits of them mean something."""
+    """The page's samples as brightness or RGB, and how many bits of them mean something.
+
+    Where the file says that zero is white, white becomes the highest number.
+    """
     samples = np.squeeze(page.asarray())
     if samples.ndim == 3 and int(page.planarconfig) == 2:
         samples = np.moveaxis(samples, 0, -1)
@@ -102,6 +110,7 @@ def _brightness(page: tifffile.TiffPage, bits: int, said: list[str]) -> tuple[Pi
 
 
 def _on_black(page: tifffile.TiffPage, samples: Pixels, top: int, said: list[str]) -> Pixels:
+    """The colours without their transparency (TIFF 6 ExtraSamples; 2 is not yet multiplied)."""
     colours = samples[..., :3]
     extra = [int(kind) for kind in page.extrasamples]
     if samples.shape[-1] > 3 and extra and extra[0] == 2 and (samples[..., 3] < top).any():
@@ -111,6 +120,7 @@ def _on_black(page: tifffile.TiffPage, samples: Pixels, top: int, said: list[str
 
 
 def _scaled(pixels: Pixels, bits: int) -> Pixels:
+    """The whole range of `bits` on 0 to 255, rounded."""
     top = (1 << bits) - 1
     return ((pixels.astype(np.uint32) * 255 + top // 2) // top).astype(np.uint8)
 
@@ -134,6 +144,7 @@ def _spacing(page: tifffile.TiffPage) -> tuple[tuple[float, float] | None, Fract
 
 
 def _number(page: tifffile.TiffPage, name: str) -> Fraction | None:
+    """A rational tag, None where it is missing or no number."""
     tag = page.tags.get(name)
     if tag is None:
         return None

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import av
 import av.error
@@ -14,14 +13,12 @@ import av.filter
 from av.video.stream import VideoStream
 
 from capture.coding import BT709, LIMITED, SMPTE170M
-from capture.footage import opened
+from capture.cut import free_name
+from capture.footage import VideoPacket, opened, packets
 from capture.picture import matrix_for, settle_colour
 from capture.source import BadPicture
-from capture.survey import Survey, packets
+from capture.survey import Survey
 from capture.target import ENCODERS, Target
-
-if TYPE_CHECKING:
-    from capture.survey import VideoPacket
 
 _MUXERS = {"h264": ("mp4", ".mp4"), "hevc": ("mp4", ".mp4"), "mpeg2video": ("vob", ".mpg"), "ffv1": ("matroska", ".mkv")}
 
@@ -40,9 +37,11 @@ class Encoded:
 
 
 def transcode(found: Survey, target: Target, scratch: Path, limit: int) -> Iterator[Encoded]:
-    """Write files of at most about `limit` bytes into `scratch`, one at a time; nothing is missing between them.
+    """Write files below `limit` bytes into `scratch`, one at a time: the next is begun when the caller asks for it.
 
-    BadPicture where nothing could be decoded.
+    No frame is missing or doubled between them; memory does not grow with the length. Times are the source's own, but
+    where the target's rate differs (MPEG-2 knows few): there frames are repeated or left out. BadPicture where nothing
+    could be decoded.
     """
     decoder = _Decoder(found, target)
     frames = decoder.frames()
@@ -53,10 +52,10 @@ def transcode(found: Survey, target: Target, scratch: Path, limit: int) -> Itera
     while frame is not None:
         number += 1
         muxer, suffix = _MUXERS[target.codec]
-        path = scratch / f"{found.facts.path.stem[:40]}-{number:03d}{suffix}"
+        path = free_name(scratch, found.facts.path, number, suffix)
         options = {"fflags": "+bitexact"}
         with av.open(str(path), "w", format=muxer, options=options) as out:
-            writer = _Encoder(out, target, decoder.tagged(frame), steady=found.steady)
+            writer = _Encoder(out, target, decoder.tagged(frame), steady=found.timeline.steady)
             while frame is not None and writer.expected_bytes < limit * 0.94:
                 writer.put(frame)
                 frame = next(frames, None)
@@ -65,7 +64,10 @@ def transcode(found: Survey, target: Target, scratch: Path, limit: int) -> Itera
 
 
 class _Decoder:
-    """Decodes the surveyed packets and brings the frames into the target's shape."""
+    """Decodes the surveyed packets and brings the frames into the target's shape.
+
+    What is damaged is passed over and counted: better a film with a gap than none.
+    """
 
     def __init__(self, found: Survey, target: Target) -> None:
         self._found, self._target = found, target
@@ -108,6 +110,7 @@ class _Decoder:
             yield from self._pull()
 
     def _decode(self, stream: VideoStream, packet: VideoPacket | None) -> list[av.VideoFrame]:
+        """The frames that come with a packet; one that cannot be decoded is counted."""
         try:
             return stream.codec_context.decode(packet)
         except av.error.FFmpegError:
@@ -115,6 +118,7 @@ class _Decoder:
             return []
 
     def _shaped(self, frames: list[av.VideoFrame]) -> Iterator[av.VideoFrame]:
+        """Frames in the target's shape; where the source changes its size, the filters are built anew."""
         for frame in frames:
             self._damaged += frame.is_corrupt
             shape = (frame.width, frame.height, frame.format.name)
@@ -128,6 +132,7 @@ class _Decoder:
             yield from self._pull()
 
     def _pull(self) -> Iterator[av.VideoFrame]:
+        """What the filters have ready."""
         assert self._graph is not None
         while True:
             try:
@@ -138,6 +143,7 @@ class _Decoder:
                 yield frame
 
     def _build(self, frame: av.VideoFrame) -> av.filter.Graph:
+        """The filters for frames like this one; remembers what its colours mean, which filters forget."""
         graph = av.filter.Graph()
         matrix = BT709 if matrix_for(*self._target.inner) == BT709 else SMPTE170M
         is_rgb = frame.format.is_rgb or frame.format.has_palette
@@ -181,7 +187,7 @@ def _steps(found: Survey, target: Target, matrix: int) -> list[tuple[str, str]]:
 
 
 class _Encoder:
-    """Encodes frames into one open file."""
+    """Encodes frames into one open file; knows how large it is becoming, before the encoder has given everything out."""
 
     def __init__(self, out: av.container.OutputContainer, target: Target, first: av.VideoFrame, steady: bool) -> None:
         self._out, self._target, self._steady = out, target, steady

@@ -43,8 +43,9 @@ class Wish:
 def load_video(path: Path, scratch: Path, limit_bytes: int, wish: Wish) -> Iterator[Clip]:
     """The video in files below `limit_bytes` in `scratch`, one clip at a time; the caller deletes each when it is done.
 
-    Container metadata, other tracks and sound are left out. BadPicture for what is no video or cannot be read at all;
-    what is cut off or damaged is kept as far as it goes, and said in the clip's flaws.
+    Container metadata, other tracks and sound are left out. A camera that was held turned makes the video one that
+    cannot go as it is, and so does a stream whose parameters change or that offers no place to cut. BadPicture for what
+    is no video or cannot be read at all; what is cut off or damaged is kept as far as it goes, and said in the flaws.
     """
     found = survey(look(path))
     facts = found.facts
@@ -67,16 +68,31 @@ def load_video(path: Path, scratch: Path, limit_bytes: int, wish: Wish) -> Itera
         yield _encoded_clip(found, encoded, reason, number + 1)
 
 
+def _left_behind(facts: Facts) -> list[str]:
+    """What else is to be said of the original, in words."""
+    said = []
+    if facts.codec not in _LOSSLESS and facts.codec not in _LOSSY:
+        said.append(f"The original was lossy already ({facts.codec}).")
+    if facts.sound:
+        said.append("Sound left out.")
+    if facts.tracks > 1:
+        said.append(f"The first of {facts.tracks} videos in the file.")
+    return said
+
+
 def _captured(facts: Facts, seconds: float) -> datetime:
+    """When a frame so many seconds into the file was taken: by the container's word, else by the file's time."""
     begun = facts.recorded or datetime.fromtimestamp(facts.path.stat().st_mtime).astimezone()
     return begun.astimezone() + timedelta(seconds=seconds)
 
 
 def _ratio(width: int, height: int, frames: int, size: int) -> float:
+    """How many times smaller than three bytes per pixel."""
     return round(width * height * 3 * frames / max(size, 1), 2)
 
 
 def _losses_before(found: Survey) -> tuple[Loss, ...]:
+    """What the original had lost before we touched it, as far as there is a word for it."""
     facts = found.facts
     word = _LOSSY.get(facts.codec)
     if facts.codec in _LOSSLESS or word is None:
@@ -86,14 +102,14 @@ def _losses_before(found: Survey) -> tuple[Loss, ...]:
 
 
 def _copied_clip(found: Survey, copied: Copied, home: str, part: tuple[int, int]) -> Clip:
+    """The facts of a file that cut.copy wrote; `part` is its number and how many there are."""
     facts, shape = found.facts, found.facts.format
     said = []
     if part[1] > 1:
         said.append(f"Part {part[0]} of {part[1]} of one recording, cut without loss.")
     if copied.piece.again:
         said.append(f"The last {copied.piece.again} pictures were encoded again at the cut.")
-    if facts.sound:
-        said.append("Sound left out.")
+    said += _left_behind(facts)
     word = _LOSSY.get(facts.codec)
     return Clip(
         path=copied.path,
@@ -102,24 +118,22 @@ def _copied_clip(found: Survey, copied: Copied, home: str, part: tuple[int, int]
         format=replace(shape, rate=found.rate),
         frames=copied.frames,
         captured=_captured(facts, found.seconds(copied.piece.begin)),
-        times=() if found.steady else tuple(copied.seconds.tolist()),
+        times=() if found.timeline.steady else tuple(copied.seconds.tolist()),
         profile=facts.profile,
         level=facts.level,
         losses=(Loss(word, _ratio(shape.width, shape.height, copied.frames, copied.video_bytes)),) if word else (),
         derivation=" ".join(said),
-        flaws=tuple(found.flaws),
+        flaws=found.flaws,
     )
 
 
 def _encoded_clip(found: Survey, encoded: Encoded, reason: str, number: int) -> Clip:
+    """The facts of a file that transcode wrote, with the reason why it had to."""
     facts, target = found.facts, encoded.target
     said = [words(found, target), f"Reason: {reason}." if reason else ""]
     if number > 1:
         said.append(f"Part {number} of one recording.")
-    if facts.codec not in _LOSSLESS and facts.codec not in _LOSSY:
-        said.append(f"The original was lossy already ({facts.codec}).")
-    if facts.sound:
-        said.append("Sound left out.")
+    said += _left_behind(facts)
     ours = _ratio(target.width, target.height, encoded.frames, encoded.video_bytes)
     start = float(int(found.shown[found.first : found.end].min()) * found.base)
     return Clip(

@@ -1,11 +1,12 @@
 """Bringing in what already exists: pictures, videos, PDFs, and folders of them. One bad file never stops the others."""
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from appliance.dicom.syntaxes import SYNTAXES, Syntax, by_name, by_stream
+from appliance.dicom.syntaxes import Syntax, by_name, by_stream
 from appliance.errors import ApplianceError, InputError
 from capture.footage import Facts
 from capture.frame import Clip, Still
@@ -76,17 +77,9 @@ def _walk(paths: Sequence[Path]) -> Iterator[tuple[Path, bool]]:
         if not path.is_dir():
             yield path, False
             continue
-        for folder, folders, names in path.walk() if hasattr(path, "walk") else _walk_old(path):
+        for folder, folders, names in os.walk(path):
             folders[:] = sorted((name for name in folders if not name.startswith(".")), key=_in_order)
-            yield from ((folder / name, True) for name in sorted(names, key=_in_order))
-
-
-def _walk_old(path: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
-    """pathlib's walk for Python 3.11."""
-    import os
-
-    for folder, folders, names in os.walk(path):
-        yield Path(folder), folders, names
+            yield from ((Path(folder) / name, True) for name in sorted(names, key=_in_order))
 
 
 def _in_order(name: str) -> list[tuple[int, str]]:
@@ -95,12 +88,14 @@ def _in_order(name: str) -> list[tuple[int, str]]:
 
 
 def _why_passed_over(path: Path) -> str:
+    """Why a file in a folder is not even looked at, or nothing."""
     if path.name.startswith(".") or path.name.lower() in ("thumbs.db", "desktop.ini"):
         return "it is hidden"
     return "" if path.is_file() else "it is no file"
 
 
 def _found_in(path: Path, from_folder: bool, scratch: Path, limit: int, asked: Syntax | None) -> Iterator[Found]:
+    """What one file holds; raises CaptureError or InputError where that is nothing we can take."""
     if not path.exists():
         raise InputError(f"There is no file {path}.", "Check the name; nothing was changed.")
     if not path.is_file():
@@ -123,6 +118,7 @@ def _found_in(path: Path, from_folder: bool, scratch: Path, limit: int, asked: S
 
 
 def _refused(found: Probed) -> InputError:
+    """Why a file of a known kind is not taken, and what to do about it."""
     name = found.path.name
     if found.kind == "part10":
         return InputError(f"{name} is a DICOM object already.", "Send it as it is: dicap send FILE --to PEER.")
@@ -135,6 +131,7 @@ def _refused(found: Probed) -> InputError:
 
 
 def _clips(found: Probed, scratch: Path, limit: int, asked: Syntax | None) -> Iterator[Found]:
+    """The clips of a video; the file of each goes when the next is asked for."""
     for clip in load_video(found.path, scratch, limit, _wish(asked)):
         try:
             count = f"{clip.frames} frames as {clip.codec}"
@@ -145,16 +142,20 @@ def _clips(found: Probed, scratch: Path, limit: int, asked: Syntax | None) -> It
 
 
 def _wish(asked: Syntax | None) -> Wish:
+    """What `--syntax` means for a video: which streams go as they are, and what the others become."""
     if asked is None:
         return Wish(lambda facts: _refusal(facts, None))
     if asked.kind != "video":
         return Wish(lambda facts: _refusal(facts, None), "frames")
-    becomes = "h264" if asked.codec == "h264" else "hevc" if asked.codec == "hevc" else asked.name
-    return Wish(lambda facts: _refusal(facts, asked), becomes)
+    # every H.264 syntax wants the same of an encoder; MPEG-2 has one syntax for each level
+    return Wish(lambda facts: _refusal(facts, asked), asked.name if asked.codec == "mpeg2video" else asked.codec)
 
 
 def _refusal(facts: Facts, asked: Syntax | None) -> str:
-    """Why this stream cannot go as it is, or nothing where it can (PS3.5 8.2.5 to 8.2.10)."""
+    """Why this stream cannot go as it is, or nothing where it can (PS3.5 8.2.5 to 8.2.10).
+
+    10 bits are legal in HEVC Main 10, but no object that we make holds more than 8 in a video.
+    """
     shape = facts.format
     try:
         legal = by_stream(facts.codec, facts.profile, facts.level, shape.width, shape.height, shape.rate)
@@ -166,8 +167,7 @@ def _refusal(facts: Facts, asked: Syntax | None) -> str:
         return "its pixels are not square"
     if facts.high_tier:
         return "it is high-tier HEVC"
+    # an H.264 stream of a higher level is written under its own syntax by dicom.objects; MPEG-2's levels differ in shape
     if asked is not None and (legal.codec != asked.codec or (asked.codec == "mpeg2video" and legal is not asked)):
         return f"{asked.name} was asked for"
-    if asked is not None and asked.codec == "h264" and legal is SYNTAXES["h264-42"] and asked is not legal:
-        return ""  # the same codec: dicom.objects writes it under its own level
     return ""

@@ -1,6 +1,8 @@
 """Pictures and films for the tests of files: made here, each frame with its number in black and white at the top."""
 
 import hashlib
+import struct
+import zlib
 from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
@@ -118,6 +120,12 @@ def again(source: Path, target: Path, **more) -> Path:
             out.mux(voice.encode(tone))
             out.mux(voice.encode(None))
     return target
+
+
+def png_header(width: int, height: int) -> bytes:
+    """The beginning of a PNG that says that it is so large."""
+    body = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + body + struct.pack(">I", zlib.crc32(body))
 
 
 def packet_sums(path: Path) -> list[str]:

@@ -5,8 +5,9 @@ from fractions import Fraction
 import av
 from file_samples import HEVC, MPEG2, film
 
-from capture.bitstream import is_high_tier, mpeg2_rate, reader_for
+from capture.bitstream import is_high_tier, reader_for
 from capture.footage import look
+from capture.mpeg2 import rate_of
 
 START = b"\0\0\1"
 
@@ -94,5 +95,5 @@ def test_the_rate_of_mpeg2_is_the_streams_own(tmp_path):
     for rate in (Fraction(25), Fraction(30000, 1001), Fraction(24000, 1001), Fraction(50)):
         path = film(tmp_path / "film.mpg", "mpeg2video", options=MPEG2, container="vob", rate=rate, numbers=range(3))
         with av.open(str(path)) as given:
-            assert mpeg2_rate(given.streams.video[0].codec_context.extradata) == rate
-    assert mpeg2_rate(b"") is None and mpeg2_rate(b"\0\0\1\xb3abc") is None
+            assert rate_of(given.streams.video[0].codec_context.extradata) == rate
+    assert rate_of(b"") is None and rate_of(b"\0\0\1\xb3abc") is None

@@ -224,6 +224,44 @@ def test_a_video_that_lost_its_index_is_refused_in_words(tmp_path):
         bring(source, tmp_path)
 
 
+def test_names_are_only_names(tmp_path, monkeypatch):
+    """A colon makes no protocol, a percent sign no pattern, and two files of one name keep apart."""
+    monkeypatch.chdir(tmp_path)
+    plain = film(tmp_path / "plain.mp4", numbers=range(5))
+    Path("sub").mkdir()
+    clips = []
+    for name in ("2026-11-20T10:15:00.mp4", "100%d.mp4", "sub/100%d.mp4", "-dash.mp4"):
+        shutil.copy(plain, name)
+        clips += bring(Path(name), tmp_path)
+    assert len({clip.path for clip in clips}) == 4
+    assert all(numbers_of(clip.path) == list(range(5)) and clip.path.is_absolute() for clip in clips)
+
+
+def test_of_two_videos_in_one_file_the_first_is_taken_and_that_is_said(tmp_path):
+    one, two = film(tmp_path / "1.mp4", numbers=range(9)), film(tmp_path / "2.mp4", numbers=range(100, 109))
+    both = tmp_path / "both.mkv"
+    with av.open(str(one)) as first, av.open(str(two)) as second, av.open(str(both), "w") as out:
+        tracks = [(given, out.add_stream_from_template(given.streams.video[0])) for given in (first, second)]
+        for given, track in tracks:
+            for packet in given.demux(given.streams.video[0]):
+                if packet.size:
+                    packet.stream = track
+                    out.mux(packet)
+    (clip,) = bring(both, tmp_path)
+    assert numbers_of(clip.path) == list(range(9)) and "The first of 2 videos" in clip.derivation
+
+
+def test_a_size_that_changes_on_the_way_is_brought_to_one(tmp_path):
+    one = film(tmp_path / "1.ts", container="mpegts", numbers=range(20))
+    two = film(tmp_path / "2.ts", container="mpegts", numbers=range(20, 40), size=(480, 360))
+    both = tmp_path / "both.ts"
+    both.write_bytes(one.read_bytes() + two.read_bytes())
+    (clip,) = bring(both, tmp_path)
+    shapes = {picture.shape for picture in pictures(clip.path)}
+    assert shapes == {(240, 320, 3)} and numbers_of(clip.path) == list(range(40))
+    assert "change on the way" in clip.derivation
+
+
 def test_sound_alone_is_no_video(tmp_path):
     path = tmp_path / "voice.mp4"
     with av.open(str(path), "w") as out:

@@ -20,6 +20,7 @@ from file_samples import (
     numbered,
     numbers_of,
     packet_sums,
+    png_header,
 )
 from PIL import Image
 
@@ -82,8 +83,6 @@ BAD = {
 
 
 def bad_file(name: str, folder: Path) -> Path:
-    from test_probe import png_header
-
     path, content = folder / name, BAD[name][0]
     if content == "half":
         whole = jpeg(path).read_bytes()
