@@ -48,6 +48,7 @@ class Debt:
     words: str
     advice: str
     released: bool
+    returned: int  # how often the archive said that it does not have what it had taken
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,9 @@ class Trouble:
     due: float = 0.0
 
 
+DAY = 86400.0  # no pause is as long: what is due later than that was written by a clock that was wrong
+MANY = 500  # values in one question to the ledger
+
 DELIVERIES = (
     "SELECT d.*, p.facts, p.released FROM deliveries d JOIN pictures p ON p.id = d.picture_id "
     "WHERE {} ORDER BY p.kept, p.id"
@@ -95,30 +99,44 @@ class Debts:
         """The step reports that meet a condition; a begun report stands before its ended one."""
         return [_report(row) for row in self._books.rows(REPORTS.format(condition), *values)]
 
-    def to_send(self, destination: str, now: float) -> list[Debt]:
-        """What waits for this destination and is due."""
-        condition = "d.destination=? AND d.state=? AND d.due<=? AND p.released IS NULL"
-        return self.deliveries(condition, destination, State.WAITING, now)
+    def to_send(self, destination: str, now: float, longest: float = DAY) -> list[Debt]:
+        """What waits for this destination and is due; `longest` is the longest pause in seconds that can be meant."""
+        condition = f"d.destination=? AND d.state=? AND {_due('d.due')} AND p.released IS NULL"
+        return self.deliveries(condition, destination, State.WAITING, now, now + longest)
 
-    def to_commit(self, destinations: Sequence[str], now: float, patience: float) -> list[Debt]:
-        """What was sent and is not promised yet: never asked for, or asked so long ago that it is asked again."""
-        marks = ",".join("?" * len(destinations))
+    def to_commit(self, destination: str, now: float, patience: float, longest: float = DAY) -> list[Debt]:
+        """What was sent and is not promised yet: never asked for, or asked so long ago that it is asked again.
+
+        What was released meanwhile is still asked for while its file is here: it could be sent again.
+        """
         return self.deliveries(
-            f"d.destination IN ({marks}) AND d.state=? AND d.due<=? AND (d.transaction_uid='' OR d.asked<=?)",
-            *destinations,
+            f"d.destination=? AND d.state=? AND p.gone IS NULL AND {_due('d.due')} "
+            "AND (d.transaction_uid='' OR d.asked<=? OR d.asked>?)",
+            destination,
             State.SENT,
             now,
+            now + longest,
             now - patience,
+            now + DAY,
         )
 
-    def reports_due(self, peer: str, now: float) -> list[Report]:
+    def standing(self) -> list[tuple[str, str, State]]:
+        """(picture, destination, state) of every delivery of an object that is not released."""
+        rows = self._books.rows(
+            "SELECT d.picture_id, d.destination, d.state FROM deliveries d JOIN pictures p ON p.id=d.picture_id "
+            "WHERE p.released IS NULL"
+        )
+        return [(row["picture_id"], row["destination"], State(row["state"])) for row in rows]
+
+    def reports_due(self, peer: str, now: float, longest: float = DAY) -> list[Report]:
         """What this RIS is to be told now: an end only after its beginning was told."""
         return self.reports(
-            "r.peer=? AND r.state=? AND r.due<=? AND (r.kind='begun' OR NOT EXISTS (SELECT 1 FROM reports b "
+            f"r.peer=? AND r.state=? AND {_due('r.due')} AND (r.kind='begun' OR NOT EXISTS (SELECT 1 FROM reports b "
             "WHERE b.exam_id=r.exam_id AND b.peer=r.peer AND b.kind='begun' AND b.state<>'done'))",
             peer,
             State.WAITING,
             now,
+            now + longest,
         )
 
     def next_due(self, now: float) -> float | None:
@@ -136,11 +154,15 @@ class Debts:
         """Carry one delivery to another state; raises StateError where the table has no such way."""
         _demand(DELIVERY_STATES, debt.state, to)
         trouble = trouble or Trouble("", "")
+        returned = int((debt.state, to) == (State.SENT, State.WAITING))
         with self._books.change() as file:
             file.execute(
                 "UPDATE deliveries SET state=?, attempts=0, due=?, words=?, advice=?, transaction_uid='', asked=0, "
-                "changed=? WHERE picture_id=? AND destination=? AND state=?",
-                (to, trouble.due, trouble.words, trouble.advice, time.time(), debt.picture.id, debt.destination, debt.state),
+                "returned=returned+?, changed=? WHERE picture_id=? AND destination=? AND state=?",
+                (
+                    *(to, trouble.due, trouble.words, trouble.advice, returned, time.time()),
+                    *(debt.picture.id, debt.destination, debt.state),
+                ),
             )
 
     def postpone(self, debts: Iterable[Debt], trouble: Trouble) -> None:
@@ -165,14 +187,21 @@ class Debts:
                     (transaction_uid, now, now, debt.picture.id, debt.destination, State.SENT),
                 )
 
-    def of_transaction(self, transaction_uid: str, sop_instance_uids: Sequence[str]) -> list[Debt]:
-        """The deliveries that a commitment report speaks of, also where we have asked again meanwhile."""
+    def of_transaction(self, transaction_uid: str, sop_instance_uids: Sequence[str]) -> list[Debt] | None:
+        """The deliveries, still to be committed, that a commitment report speaks of; None: nobody asked for it.
+
+        Those are given too for which we have asked again meanwhile: `Debt.transaction_uid` is the newest.
+        """
         known = self._books.rows("SELECT destination FROM transactions WHERE uid=?", transaction_uid)
         if not known:
-            return []
-        wanted = set(sop_instance_uids)
-        every = self.deliveries("d.destination=? AND d.state=?", known[0]["destination"], State.SENT)
-        return [debt for debt in every if debt.picture.sop_instance_uid in wanted]
+            return None
+        found: list[Debt] = []
+        for first in range(0, len(sop_instance_uids), MANY):
+            some = sop_instance_uids[first : first + MANY]
+            marks = ",".join("?" * len(some))
+            condition = f"d.destination=? AND d.state=? AND p.sop_instance_uid IN ({marks})"
+            found += self.deliveries(condition, known[0]["destination"], State.SENT, *some)
+        return found
 
     def move_report(self, report: Report, to: State, trouble: Trouble | None = None) -> None:
         """Carry one step report to another state; raises StateError where the table has no such way."""
@@ -193,14 +222,18 @@ class Debts:
             )
 
     def hurry(self, ids: Sequence[str] = ()) -> int:
-        """By hand: what was refused waits again, and what waits is due now; of these ids, or of all. Returns how many."""
+        """By hand: what was refused waits again, and what waits is due now; of these ids, or of all. Returns how many.
+
+        What is withheld (taken under the wrong entry) goes only when the object itself is named, never with the others.
+        """
         now = time.time()
         marks = ",".join("?" * len(ids))
-        of_exam = f"picture_id IN (SELECT id FROM pictures WHERE exam_id IN ({marks}))"
-        own = f"(picture_id IN ({marks}) OR {of_exam})" if ids else "1"
+        of_exam = f"picture_id IN (SELECT id FROM pictures WHERE exam_id IN ({marks})) AND withheld=0"
+        own = f"(picture_id IN ({marks}) OR {of_exam})" if ids else "withheld=0"
+        own += " AND picture_id IN (SELECT id FROM pictures WHERE released IS NULL)"
         told = f"(id IN ({marks}) OR exam_id IN ({marks}))" if ids else "1"
         values = (now, *ids, *ids)
-        afresh = "due=0, attempts=0, transaction_uid='', asked=0, changed=?"
+        afresh = "due=0, attempts=0, transaction_uid='', asked=0, returned=0, withheld=0, changed=?"
         with self._books.change() as file:
             count = 0
             for statement in (
@@ -211,6 +244,11 @@ class Debts:
             ):
                 count += file.execute(statement, values).rowcount
         return count
+
+
+def _due(column: str) -> str:
+    """A condition on (now, now + longest pause): due, or due so late that a clock was wrong when it was written."""
+    return f"({column}<=? OR {column}>?)"
 
 
 def _demand(table: dict[State, frozenset[State]], was: State, to: State) -> None:
@@ -230,6 +268,7 @@ def _debt(row: Any) -> Debt:
         words=row["words"],
         advice=row["advice"],
         released=row["released"] is not None,
+        returned=row["returned"],
     )
 
 

@@ -21,12 +21,17 @@ class Doorbell:
 
     def open(self) -> "Doorbell":
         """Begin to hear; a bell left by a dead process is replaced."""
-        if _possible(self._path):
+        if not _possible(self._path):
+            return self
+        ear = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        try:
             self._path.unlink(missing_ok=True)
-            ear = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
             ear.bind(str(self._path))
-            ear.setblocking(False)
-            self._ear = ear
+        except OSError:  # a disk that keeps no sockets (FAT, some network drives)
+            ear.close()
+            return self
+        ear.setblocking(False)
+        self._ear = ear
         return self
 
     def wait(self, seconds: float) -> bool:

@@ -14,6 +14,7 @@ from appliance.errors import StateError
 from appliance.spool.books import Books, from_json, to_json
 from appliance.spool.debts import Debts, State
 
+WITHHELD_ADVICE = "Assign the pictures to the right patient, or release them by hand."
 SETTLED_DAYS = 30  # how long the ledger remembers an exam of which nothing is owed
 
 
@@ -51,9 +52,16 @@ class Ledger:
     # exams
 
     def begin(self, exam: Exam, tell: Iterable[str] = ()) -> None:
-        """Write an exam down; every RIS in `tell` is owed the news that the step has begun."""
+        """Write an exam down; every RIS in `tell` is owed the news that the step has begun.
+
+        Raises StateError where one of its orders has an open exam already, whichever process began that.
+        """
         now = time.time()
+        keys = {order.key for order in exam.orders}
         with self._books.change() as file:
+            for other in self.exams(ExamState.OPEN):
+                if keys & {order.key for order in other.orders}:
+                    raise StateError(f"the exam {other.id} for {other.patient.spoken_name} is still open")
             file.execute("INSERT INTO exams VALUES(?,?,?,?)", (exam.id, exam.state, to_json(exam), now))
             for peer in tell:
                 file.execute(
@@ -83,15 +91,20 @@ class Ledger:
             exam = from_json(Exam, row["facts"]) if row else None
             if exam is None or ending.state not in EXAM_STATES[exam.state]:
                 raise StateError(f"the exam {exam_id} is not open")
-            exam = replace(exam, state=ending.state, ended=ending.ended, reason=ending.reason)
+            # a clock that was set back meanwhile must not end an exam before it began
+            exam = replace(exam, state=ending.state, ended=max(ending.ended, exam.started), reason=ending.reason)
             file.execute("UPDATE exams SET state=?, facts=? WHERE id=?", (exam.state, to_json(exam), exam_id))
-            state = State.REFUSED if ending.withheld else State.WAITING
-            advice = "Assign the pictures to the right patient, or release them by hand." if ending.withheld else ""
             for destination in destinations:
                 file.execute(
-                    "INSERT OR IGNORE INTO deliveries(picture_id, destination, state, words, advice, changed) "
-                    "SELECT id, ?, ?, ?, ?, ? FROM pictures WHERE exam_id=?",
-                    (destination, state, ending.withheld, advice, now, exam_id),
+                    "INSERT OR IGNORE INTO deliveries(picture_id, destination, state, changed) "
+                    "SELECT id, ?, ?, ? FROM pictures WHERE exam_id=?",
+                    (destination, State.WAITING, now, exam_id),
+                )
+            if ending.withheld:  # also what was to go at once and has not gone yet
+                file.execute(
+                    "UPDATE deliveries SET state=?, withheld=1, words=?, advice=?, changed=? "
+                    "WHERE state=? AND picture_id IN (SELECT id FROM pictures WHERE exam_id=?)",
+                    (State.REFUSED, ending.withheld, WITHHELD_ADVICE, now, State.WAITING, exam_id),
                 )
             for peer in tell:
                 file.execute(
@@ -112,6 +125,16 @@ class Ledger:
             question = "SELECT facts FROM series WHERE exam_id=? AND modality=?"
             row = file.execute(question, (exam_id, wanted.modality)).fetchone()
         return from_json(Series, row["facts"])
+
+    def next_number(self, series_uid: str) -> int:
+        """The next Instance Number of a series, from 1: no two processes get the same, none is given twice."""
+        with self._books.change() as file:
+            file.execute("UPDATE series SET last=last+1 WHERE uid=?", (series_uid,))
+            return int(file.execute("SELECT last FROM series WHERE uid=?", (series_uid,)).fetchone()["last"])
+
+    def has_object(self, sop_instance_uid: str) -> bool:
+        """Whether an object of this SOP Instance UID was ever kept here (and not deleted, nor long settled)."""
+        return bool(self._books.rows("SELECT 1 FROM pictures WHERE sop_instance_uid=?", sop_instance_uid))
 
     def keep(self, picture: Picture, destinations: Iterable[str] = ()) -> None:
         """Write down an object that lies on the shelf; owed at once to the destinations, or when the exam ends.
@@ -171,6 +194,13 @@ class Ledger:
                 "UPDATE pictures SET released=? WHERE id=? AND released IS NULL", [(time.time(), one) for one in picture_ids]
             )
 
+    def take_back(self, picture_id: str) -> bool:
+        """A released object is owed again after all; False where its file has been let go."""
+        with self._books.change() as file:
+            file.execute("UPDATE pictures SET released=NULL WHERE id=? AND gone IS NULL", (picture_id,))
+            row = file.execute("SELECT gone FROM pictures WHERE id=?", (picture_id,)).fetchone()
+        return row is not None and row["gone"] is None
+
     def to_drop(self, before: float) -> list[Picture]:
         """The released objects whose files are still there, released before this time; the oldest first."""
         rows = self._books.rows(
@@ -185,20 +215,26 @@ class Ledger:
 
     # the worklist as the RIS last gave it
 
-    def cache_orders(self, orders: Sequence[Order], at: float, error: str = "") -> None:
-        """Replace the cached worklist; with an error the old one stays and the error is noted."""
+    def cache_orders(self, orders: Sequence[Order], at: float, error: str = "", peer: str = "") -> None:
+        """Replace the cached worklist of one RIS; with an error the old one stays and the error is noted."""
         with self._books.change() as file:
             if not error:
-                file.execute("DELETE FROM orders")
-                file.executemany(
-                    "INSERT OR REPLACE INTO orders VALUES(?,?,?)", [(order.key, to_json(order), at) for order in orders]
-                )
+                file.execute("DELETE FROM orders WHERE peer=?", (peer,))
+                rows = [(peer, order.key, to_json(order), at) for order in orders]
+                file.executemany("INSERT INTO orders VALUES(?,?,?,?)", rows)
         self.sign("worklist-error" if error else "worklist", {"error": error}, at)
 
+    def keep_orders_of(self, peers: Iterable[str]) -> None:
+        """Forget the cached worklist of every RIS but these: the settings know the others no more."""
+        known = list(peers)
+        with self._books.change() as file:
+            file.execute(f"DELETE FROM orders WHERE peer NOT IN ({','.join('?' * len(known))})", known)
+
     def orders(self) -> list[Order]:
-        """The cached worklist in the order of its schedule."""
+        """The cached worklist in the order of its schedule; two entries may have the same key."""
         found = [from_json(Order, row["facts"]) for row in self._books.rows("SELECT facts FROM orders")]
-        return sorted(found, key=lambda order: (order.date, order.time, order.key))
+        once = {(order.key, order.study_uid, order.patient.id): order for order in found}
+        return sorted(once.values(), key=lambda order: (order.date, order.time, order.key))
 
     # errands and signs of life
 

@@ -1,5 +1,6 @@
 """The files: written whole or not at all."""
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -53,6 +54,7 @@ class Shelf:
                 while chunk := stream.read(CHUNK):
                     digest.update(chunk)
                     size += len(chunk)
+                os.utime(written)  # from now on it may be waiting for its row in the ledger: see sweep
                 os.fsync(stream.fileno())
             written.replace(target)
             flush_folder(target.parent)
@@ -65,21 +67,28 @@ class Shelf:
         return self.objects / file
 
     def drop(self, file: str) -> None:
-        """Let a file go; that it is gone already is fine."""
+        """Let a file go; that it is gone already is fine. Raises SpoolError."""
         path = self.path(file)
-        path.unlink(missing_ok=True)
-        self.thumbnail(Path(file).stem).unlink(missing_ok=True)
-        if path.parent != self.objects and path.parent.is_dir() and not any(path.parent.iterdir()):
-            try:
+        try:
+            path.unlink(missing_ok=True)
+            self.thumbnail(Path(file).stem).unlink(missing_ok=True)
+        except OSError as error:
+            raise SpoolError(f"cannot let {path} go: {error.strerror}") from error
+        if path.parent != self.objects:
+            with contextlib.suppress(OSError):  # others lie there, or another process has just put one there
                 path.parent.rmdir()
-            except OSError:
-                return  # another process has just put a file there
 
     def set_aside(self, path: Path) -> Path:
         """Put a file that must not be sent, and must not be lost, into the attic; returns where it lies now."""
         attic = self.root / "attic"
-        attic.mkdir(exist_ok=True)
-        return path.replace(attic / path.name)
+        try:
+            attic.mkdir(exist_ok=True)
+            place = attic / path.name
+            if place.exists():
+                place = attic / f"{path.stem}-{uuid.uuid4().hex[:8]}{path.suffix}"
+            return path.replace(place)
+        except OSError as error:
+            raise SpoolError(f"cannot put {path} aside: {error.strerror}") from error
 
     def thumbnail(self, picture_id: str) -> Path:
         """Where the small picture of an object lies."""

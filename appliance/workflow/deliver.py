@@ -64,7 +64,7 @@ class Delivery:
     def commit(self, name: str, committer: str, peer: Peer) -> bool:
         """Ask one archive (or who speaks for it) to promise what it was sent (PS3.4 J)."""
         courier = self._place.settings.courier
-        due = self._debts.to_commit([name], time.time(), courier.commit_patience)
+        due = self._debts.to_commit(name, time.time(), courier.commit_patience)
         every = iter(due)
         while batch := list(islice(every, REFERENCES_AT_ONCE)):
             uid = self._place.uids.new()
@@ -86,7 +86,7 @@ class Delivery:
     def heard(self, report: pacs.Commitment) -> bool:
         """A commitment report has come, on whatever association. False when nobody asked for it."""
         failed = {uid: (reason, words) for uid, reason, words in report.failed}
-        debts = self._debts.of_transaction(report.transaction_uid, [*report.committed, *failed])
+        debts = self._debts.of_transaction(report.transaction_uid, [*report.committed, *failed]) or []
         for debt in debts:
             uid = debt.picture.sop_instance_uid
             if uid not in failed:

@@ -1,10 +1,11 @@
 """The ledger keeps its promise: states move by the table, nothing acknowledged is forgotten."""
 
+import sqlite3
 import subprocess
 import sys
 import time
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -129,10 +130,10 @@ def test_commitment_is_asked_again_only_after_patience(ledger):
     finish(ledger)
     ledger.debts.move(ledger.debts.deliveries()[0], State.SENT)
     now = time.time()
-    (debt,) = ledger.debts.to_commit(["pacs"], now, 600)
+    (debt,) = ledger.debts.to_commit("pacs", now, 600)
     ledger.debts.asked([debt], "1.2.3.4")
-    assert ledger.debts.to_commit(["pacs"], time.time(), 600) == []
-    assert len(ledger.debts.to_commit(["pacs"], time.time() + 601, 600)) == 1
+    assert ledger.debts.to_commit("pacs", time.time(), 600) == []
+    assert len(ledger.debts.to_commit("pacs", time.time() + 601, 600)) == 1
 
 
 def test_a_late_report_of_an_earlier_transaction_still_counts(ledger):
@@ -143,18 +144,152 @@ def test_a_late_report_of_an_earlier_transaction_still_counts(ledger):
     for uid in ("1.1", "1.2"):
         ledger.debts.asked(ledger.debts.deliveries(), uid)
     assert len(ledger.debts.of_transaction("1.1", [picture().sop_instance_uid])) == 1
-    assert ledger.debts.of_transaction("9.9", [picture().sop_instance_uid]) == []
+    assert ledger.debts.of_transaction("9.9", [picture().sop_instance_uid]) is None
 
 
 def test_by_hand_only_what_is_named_waits_again(ledger):
     ledger.begin(exam())
     for one in ("p1", "p2"):
         ledger.keep(picture(one))
-    finish(ledger, withheld="wrong entry")
-    assert {d.state for d in ledger.debts.deliveries()} == {State.REFUSED}
+    finish(ledger)
+    for debt in ledger.debts.deliveries():
+        ledger.debts.move(debt, State.REFUSED)
     assert ledger.debts.hurry(["p1"]) == 1
     assert [d.state for d in ledger.debts.deliveries()] == [State.WAITING, State.REFUSED]
     assert ledger.debts.hurry() == 3  # both deliveries and the report of the end
+
+
+def test_what_was_taken_under_the_wrong_entry_goes_only_when_it_is_named_itself(ledger):
+    """Neither `retry` of everything (one tap on the screen) nor of the exam sends one patient's pictures as another's."""
+    ledger.begin(exam())
+    for one in ("p1", "p2"):
+        ledger.keep(picture(one), ["pacs"])  # to go at once: withheld all the same
+    finish(ledger, withheld="wrong entry", tell=[])
+    assert {(d.state, d.words) for d in ledger.debts.deliveries()} == {(State.REFUSED, "wrong entry")}
+    assert ledger.debts.hurry() == ledger.debts.hurry(["E1"]) == 0
+    assert ledger.debts.hurry(["p2"]) == 1
+    assert [d.state for d in ledger.debts.deliveries()] == [State.REFUSED, State.WAITING]
+
+
+def test_what_was_released_does_not_wait_again(ledger):
+    ledger.begin(exam())
+    ledger.keep(picture())
+    finish(ledger, tell=[])
+    ledger.release(["p1"])
+    assert ledger.debts.hurry() == 0 and ledger.debts.to_send("pacs", time.time()) == []
+    assert ledger.take_back("p1") and ledger.debts.hurry() == 1
+    ledger.release(["p1"])
+    ledger.gone("p1")
+    assert not ledger.take_back("p1") and not ledger.take_back("unknown")
+
+
+@pytest.mark.parametrize("kind", ["delivery", "report", "asked"])
+def test_a_clock_that_was_wrong_holds_nothing_up(ledger, kind):
+    """What was put off while the clock ran a year ahead is due now that the clock is right."""
+    ledger.begin(exam(), ["ris"])
+    ledger.keep(picture())
+    finish(ledger)
+    ahead, now = time.time() + 365 * 86400, time.time()
+    debts = ledger.debts
+    if kind == "delivery":
+        debts.postpone(debts.deliveries(), Trouble("away", "", ahead))
+        assert len(debts.to_send("pacs", now)) == 1 and len(debts.to_send("pacs", now, longest=300)) == 1
+    elif kind == "report":
+        debts.postpone_report(debts.reports_due("ris", now)[0], Trouble("away", "", ahead))
+        assert len(debts.reports_due("ris", now)) == 1
+    else:
+        debts.move(debts.deliveries()[0], State.SENT)
+        debts.asked(debts.deliveries(), "1.2.3.4")
+        assert debts.to_commit("pacs", now, 600) == []
+        assert len(debts.to_commit("pacs", now - 2 * 86400, 600)) == 1, "asked by a clock two days ahead"
+
+
+def test_an_exam_does_not_end_before_it_began(ledger):
+    ledger.begin(exam())
+    ended = ledger.end("E1", Ending(ExamState.FINISHED, NOW - timedelta(hours=5)), [], [])
+    assert ended.ended == ended.started == ledger.exam("E1").ended
+
+
+def test_an_order_has_one_open_exam_whoever_begins_it(ledger, tmp_path):
+    other = Ledger(tmp_path / "ledger.sqlite")
+    ledger.begin(exam())
+    with pytest.raises(StateError, match="still open"):
+        other.begin(exam("E2"))
+    finish(ledger)
+    other.begin(exam("E2"))
+    other.close()
+
+
+def test_instance_numbers_are_given_once_whichever_process_asks(ledger, tmp_path):
+    other = Ledger(tmp_path / "ledger.sqlite")
+    ledger.begin(exam())
+    series = ledger.series("E1", Series("1.2.3.9", 1, "ES"))
+    assert other.series("E1", Series("1.2.3.10", 1, "ES")) == series
+    assert [book.next_number(series.uid) for book in (ledger, other, other, ledger)] == [1, 2, 3, 4]
+    other.close()
+
+
+def test_two_worklists_are_cached_apart_and_two_entries_of_one_key_are_both_kept(ledger):
+    ledger.cache_orders([order(), order("A2")], 100.0, peer="ris")
+    twin = replace(order(), patient=Patient("P2", "Other^Patient"), study_uid="1.2.4")
+    ledger.cache_orders([twin], 100.0, peer="clinic")
+    assert sorted(o.patient.id for o in ledger.orders()) == ["P1", "P1", "P2"]
+    ledger.cache_orders([order("A3")], 200.0, peer="ris")
+    assert sorted(o.accession for o in ledger.orders()) == ["A1", "A3"]
+    ledger.keep_orders_of(["ris"])
+    assert [o.accession for o in ledger.orders()] == ["A3"]
+    ledger.keep_orders_of([])
+    assert ledger.orders() == []
+
+
+def test_a_ledger_that_another_process_holds_says_so_and_goes_on_afterwards(ledger, tmp_path, monkeypatch):
+    with sqlite3.connect(tmp_path / "ledger.sqlite", isolation_level=None) as other:
+        ledger._books._file.execute("PRAGMA busy_timeout=50")
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(SpoolError, match="locked"):
+            ledger.begin(exam())
+        other.execute("ROLLBACK")
+    ledger.begin(exam())
+    assert ledger.exam("E1").id == "E1"
+
+
+def test_a_closed_ledger_answers_with_an_error_of_ours(tmp_path):
+    book = Ledger(tmp_path / "ledger.sqlite")
+    book.close()
+    with pytest.raises(SpoolError):
+        book.exams()
+    with pytest.raises(SpoolError):
+        book.sign("a", {})
+
+
+def test_several_processes_may_open_a_new_ledger_at_once(tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from appliance.spool.ledger import Ledger; sys.stdin.read(1); "
+        "Ledger(Path(sys.argv[1])).sign('a', {})"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "ledger.sqlite")]
+    children = [subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(4)]
+    answers = [child.communicate(b"x")[1] for child in children]
+    assert [child.returncode for child in children] == [0] * 4, answers
+
+
+def test_a_ledger_of_the_first_form_is_brought_up(tmp_path):
+    path = tmp_path / "ledger.sqlite"
+    book = Ledger(path)
+    book.begin(exam())
+    book.keep(picture())
+    finish(book)
+    book.close()
+    with sqlite3.connect(path) as file:  # back to how the first form was
+        file.executescript(
+            "ALTER TABLE series DROP COLUMN last; ALTER TABLE deliveries DROP COLUMN returned;"
+            "ALTER TABLE deliveries DROP COLUMN withheld; DROP TABLE orders; PRAGMA user_version=1;"
+            "CREATE TABLE orders(key TEXT PRIMARY KEY, facts TEXT NOT NULL, fetched REAL NOT NULL);"
+        )
+    book = Ledger(path)
+    book.cache_orders([order()], 1.0)
+    assert len(book.debts.deliveries()) == 1 and book.exam("E1").id == "E1" and len(book.orders()) == 1
+    book.close()
 
 
 def test_one_postponed_object_does_not_hold_up_another(ledger):
@@ -210,8 +345,6 @@ def test_forget_takes_only_what_is_settled(ledger, monkeypatch):
 
 
 def test_a_ledger_of_another_version_is_left_alone(tmp_path):
-    import sqlite3
-
     path = tmp_path / "ledger.sqlite"
     with sqlite3.connect(path) as file:
         file.execute("PRAGMA user_version=99")

@@ -8,8 +8,9 @@ import time
 
 import pytest
 
-from appliance.errors import DiskFull, SpoolError
+from appliance.errors import DiskFull, SettingsError, SpoolError
 from appliance.spool.doorbell import Doorbell
+from appliance.spool.latch import Latch
 from appliance.spool.shelf import Shelf
 
 
@@ -37,7 +38,8 @@ def test_the_reserve_is_demanded(tmp_path):
 
 def test_a_start_clears_unfinished_files_of_the_dead_and_keeps_those_of_the_living(tmp_path):
     shelf = Shelf(tmp_path)
-    child = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True, check=True)
+    command = [sys.executable, "-c", "import os; print(os.getpid())"]
+    child = subprocess.run(command, capture_output=True, text=True, check=True)
     dead = shelf.workbench / f"{child.stdout.strip()}-aa.dcm"
     dead.write_bytes(b"half")
     own = shelf.temporary(".dcm")
@@ -88,3 +90,63 @@ def test_a_path_too_long_for_a_socket_falls_back_to_looking(tmp_path):
     Doorbell(deep, "courier").ring()
     assert bell.wait(0.01) is False
     bell.close()
+
+
+def test_a_file_that_was_written_long_ago_is_young_when_it_is_kept(tmp_path):
+    """A large file takes minutes to hash; a station that starts meanwhile must not take it for a stray."""
+    shelf = Shelf(tmp_path)
+    written = shelf.temporary()
+    written.write_bytes(b"long")
+    os.utime(written, (time.time() - 1000,) * 2)
+    shelf.keep(written, "E1", "p1.dcm")
+    assert shelf.sweep(set()) == [] and shelf.path("E1/p1.dcm").exists()
+
+
+def test_what_is_set_aside_replaces_nothing_in_the_attic(tmp_path):
+    shelf = Shelf(tmp_path)
+    places = []
+    for words in (b"one", b"two"):
+        path = shelf.temporary().with_name("same.dcm")
+        path.write_bytes(words)
+        places.append(shelf.set_aside(path))
+    assert [place.read_bytes() for place in places] == [b"one", b"two"]
+
+
+def test_what_cannot_be_let_go_or_set_aside_is_said_in_our_words(tmp_path):
+    shelf = Shelf(tmp_path)
+    (shelf.objects / "E1" / "p1.dcm").mkdir(parents=True)  # a folder where the file should be
+    with pytest.raises(SpoolError, match="cannot let"):
+        shelf.drop("E1/p1.dcm")
+    with pytest.raises(SpoolError, match="cannot put"):
+        shelf.set_aside(tmp_path / "absent")
+
+
+def test_a_bell_that_cannot_hang_there_falls_back_to_looking(tmp_path):
+    (tmp_path / "courier.bell").mkdir()
+    bell = Doorbell(tmp_path, "courier").open()
+    assert bell.wait(0.01) is False
+    bell.close()
+
+
+HOLDER = """
+import sys
+from pathlib import Path
+from appliance.spool.latch import Latch
+latch = Latch(Path(sys.argv[1]))
+print(latch.take(), flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_latch_is_held_by_one_and_ends_with_its_process(tmp_path):
+    path = tmp_path / "station.lock"
+    command = [sys.executable, "-c", HOLDER, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout.readline() == "True\n"
+        with pytest.raises(SettingsError, match="a station runs on the spool"):
+            Latch(path).demand("station", tmp_path)
+        holder.kill()
+        holder.wait()
+    with Latch(path) as mine:
+        assert mine.take() and not Latch(path).take()
+    assert Latch(path).take(), "let go at the end"
