@@ -92,11 +92,11 @@ def _ratio(width: int, height: int, frames: int, size: int) -> float:
 
 
 def _losses_before(found: Survey) -> tuple[Loss, ...]:
-    """What the original had lost before we touched it, as far as there is a word for it."""
+    """What the original had lost before we touched it."""
     facts = found.facts
-    word = _LOSSY.get(facts.codec)
-    if facts.codec in _LOSSLESS or word is None:
+    if facts.codec in _LOSSLESS:
         return ()
+    word = _LOSSY.get(facts.codec, facts.codec)
     size = sum(found.sizes[found.first : found.end])
     return (Loss(word, _ratio(facts.format.width, facts.format.height, found.frames, size)),)
 

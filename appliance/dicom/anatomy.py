@@ -1,12 +1,12 @@
 """Where in the body: a coded region found in what was ordered or set. Never guessed."""
 
+from collections.abc import Iterable
 from functools import lru_cache
 
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code as Term
 
-from appliance.clinic.exam import Exam
-from appliance.clinic.order import Code
+from appliance.clinic.order import Code, Order
 from appliance.dicom import tables
 
 # CID 4 Anatomic Region, 4029 Dermatology, 4030 CT, MR and PET, 4031 Common, 4040 Endoscopy
@@ -42,12 +42,12 @@ def _is_among(code: Code, terms: frozenset[Term]) -> bool:
     return term in terms or (code.scheme == "SRT" and any(term == one for one in terms))
 
 
-def find_region(exam: Exam, setting: Code | None = None) -> Code | None:
-    """The region of an exam: named among its protocol or procedure codes, else the source's setting, else none.
+def find_region(orders: Iterable[Order], setting: Code | None = None) -> Code | None:
+    """The region that orders are about: named among their protocol or procedure codes, else the source's setting, else none.
 
     The first that PS3.16 lists counts; a code for a procedure is not a region, even where everybody knows which.
     """
-    for order in exam.orders:
+    for order in orders:
         for code in (*order.protocol_codes, *order.procedure_codes):
             if is_region(code):
                 return code

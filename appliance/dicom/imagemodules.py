@@ -1,5 +1,6 @@
 """One function per information module of the image and the document: general image, cine, SC, US, VL and their kin."""
 
+import re
 from collections.abc import Sequence as Several
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
@@ -84,12 +85,17 @@ def lossy(dataset: Dataset, losses: Several[Loss]) -> None:
     dataset.LossyImageCompression = "01" if losses else "00"
     if losses:
         dataset.LossyImageCompressionRatio = [decimal(round(loss.ratio, 3)) for loss in losses]
-        dataset.LossyImageCompressionMethod = [METHODS[loss.codec] for loss in losses]
+        dataset.LossyImageCompressionMethod = [_method(loss) for loss in losses]
+
+
+def _method(loss: Loss) -> str:
+    """The standard's term, or, where it has none (the terms may be extended), the codec's own name as CS."""
+    return METHODS.get(loss.codec) or re.sub("[^A-Z0-9_ ]", "_", loss.codec.upper())[:16]
 
 
 def _loss_in_words(loss: Loss) -> str:
     """As Derivation Description tells it."""
-    return f"lossy compression {METHODS[loss.codec]}, {loss.ratio:.3g}:1"
+    return f"lossy compression {_method(loss)}, {loss.ratio:.3g}:1"
 
 
 def pixel_shape(dataset: Dataset, seen: Seen, conversion: str, calibrated: bool) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 
@@ -29,7 +29,7 @@ STATION_PATIENCE = 5.0  # seconds a running station may take for an answer besid
 def still(settings: Settings, root: Path, args: Namespace) -> dict[str, Any]:
     """Stills from a source into the spool."""
     options = {**_words(args), "count": args.count, "every": args.every}
-    with _capture(settings, root, args) as (place, meant, session):
+    with _capture(settings, root, args, "still") as (place, meant, session):
         if session is None:
             ids = _ask_station(place, "still", {**options, "exam": meant.exam.id}, args.count * (args.every + 5))
         else:
@@ -41,7 +41,7 @@ def still(settings: Settings, root: Path, args: Namespace) -> dict[str, Any]:
 def clip(settings: Settings, root: Path, args: Namespace) -> dict[str, Any]:
     """A clip from a source into the spool."""
     options = {**_words(args), "seconds": args.seconds}
-    with _capture(settings, root, args) as (place, meant, session):
+    with _capture(settings, root, args, "clip") as (place, meant, session):
         if session is None:
             ids = _ask_station(place, "clip", {**options, "exam": meant.exam.id}, args.seconds * 2 + 60)
         else:
@@ -55,14 +55,20 @@ def import_files(settings: Settings, root: Path, args: Namespace) -> dict[str, A
         with spool(settings, root) as place:
             return _import(place, args)
     with tempfile.TemporaryDirectory(prefix="dicap-import-") as folder, spool(settings, Path(folder)) as place:
-        target = Path(args.to)
-        target.mkdir(parents=True, exist_ok=True)
-        result = _import(place, args)
-        for one in result["objects"]:
-            picture = place.ledger.picture(one["id"])
-            one["file"] = str(target / f"{picture.sop_instance_uid}.dcm")
-            shutil.copyfile(place.shelf.path(picture.file), one["file"])
-        return result
+        try:
+            return _copy_out(place, _import(place, args), Path(args.to))
+        except PartlyFailed as error:
+            raise error.with_report(_copy_out(place, dict(error.report), Path(args.to))) from None
+
+
+def _copy_out(place: Place, result: dict[str, Any], target: Path) -> dict[str, Any]:
+    """The objects as files of their own, named by their UIDs."""
+    target.mkdir(parents=True, exist_ok=True)
+    for one in result["objects"]:
+        picture = place.ledger.picture(one["id"])
+        one["file"] = str(target / f"{picture.sop_instance_uid}.dcm")
+        shutil.copyfile(place.shelf.path(picture.file), one["file"])
+    return result
 
 
 def exam(settings: Settings, root: Path, args: Namespace) -> dict[str, Any]:
@@ -70,7 +76,7 @@ def exam(settings: Settings, root: Path, args: Namespace) -> dict[str, Any]:
     with spool(settings, root) as place:
         acquisition = Acquisition(place)
         if args.action == "begin":
-            meant = meant_exam(place, acquisition, args)
+            meant = meant_exam(place, acquisition, args, lambda orders: None)
             return {"exam": meant.exam.id, "state": str(meant.exam.state)}
         found = place.ledger.exam(args.exam) if args.exam else open_for(place, args.order)
         if found is None:
@@ -80,7 +86,9 @@ def exam(settings: Settings, root: Path, args: Namespace) -> dict[str, Any]:
 
 
 @contextmanager
-def _capture(settings: Settings, root: Path, args: Namespace) -> Iterator[tuple[Place, Meant, Session | None]]:
+def _capture(
+    settings: Settings, root: Path, args: Namespace, what: Literal["still", "clip"]
+) -> Iterator[tuple[Place, Meant, Session | None]]:
     """The exam meant and a session on the source; no session where a running station holds that source.
 
     A lone exam is finished when all went well; when not, it is finished too if a picture was kept, else abandoned.
@@ -92,9 +100,11 @@ def _capture(settings: Settings, root: Path, args: Namespace) -> Iterator[tuple[
         tap = Tap(lambda: open_source(source.spec))
         if not station:
             open_source(source.spec).close()  # a source that is missing is said before an exam is begun
-        meant = meant_exam(place, acquisition, args)
+        session = Session(place, acquisition, tap, source)
+        how = _how(session, args)
+        meant = meant_exam(place, acquisition, args, lambda orders: acquisition.demand_legal(orders, what, how))
         try:
-            yield place, meant, None if station else Session(place, acquisition, tap, source)
+            yield place, meant, None if station else session
         except BaseException:
             if meant.lone:
                 _end_lone(place, acquisition, meant)
@@ -173,12 +183,13 @@ def _import(place: Place, args: Namespace) -> dict[str, Any]:
         usual_region=region_set(source),
         laterality=args.laterality or source.laterality,
         origin="imported",
+        conversion="DI",
         fragmentable=args.fragmentable,
     )
     scratch = place.shelf.temporary()
     scratch.mkdir()
     limit = (4_000_000 if args.fragmentable else place.settings.dicom.clip_limit_mb) * 1_000_000
-    meant = meant_exam(place, acquisition, args)
+    meant = meant_exam(place, acquisition, args, lambda orders: None)
     ids: list[str] = []
     troubles: list[dict[str, str]] = []
     try:

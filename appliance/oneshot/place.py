@@ -1,7 +1,7 @@
 """What nearly every command needs: the spool, the orders that are meant, the exam that is meant."""
 
 from argparse import Namespace
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,21 +93,30 @@ def _find_order(place: Place, word: str) -> Order:
     raise InputError(f"the worklist has no order {word}", "Nothing was captured. Look at `dicap worklist`.")
 
 
-def meant_exam(place: Place, acquisition: Acquisition, args: Namespace) -> Meant:
-    """The exam of --exam, --order or --unscheduled: an open one of those orders, else a new one."""
+def meant_exam(place: Place, acquisition: Acquisition, args: Namespace, look: Callable[[Sequence[Order]], None]) -> Meant:
+    """The exam of --exam, --order or --unscheduled: an open one of those orders, else a new one.
+
+    `look` sees the orders before an exam is begun, and raises where what is wanted could not become legal.
+    """
     if args.exam:
         exam = place.ledger.exam(args.exam)
         if exam.state != ExamState.OPEN:
             raise InputError(f"the exam {exam.id} has ended")
+        look(exam.orders)
         return Meant(exam, False)
     if args.unscheduled:
-        return Meant(acquisition.begin([acquisition.unscheduled(_patient(args))]), True)
+        orders = [acquisition.unscheduled(_patient(args))]
+        look(orders)
+        return Meant(acquisition.begin(orders), True)
     if not args.order:
         raise SettingsError("for whom? Name --order ACCESSION, --exam ID, or --unscheduled")
     open_exam = open_for(place, args.order)
     if open_exam:
+        look(open_exam.orders)
         return Meant(open_exam, False)
-    return Meant(acquisition.begin(find_orders(place, args.order)), True)
+    orders = find_orders(place, args.order)
+    look(orders)
+    return Meant(acquisition.begin(orders), True)
 
 
 def open_for(place: Place, words: Sequence[str]) -> Exam | None:

@@ -1,6 +1,7 @@
 """The live picture for a browser: one JPEG at a time, or as a stream that drops what the reader cannot take."""
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from functools import partial
@@ -26,6 +27,8 @@ class Window:
         self._desk = desk
         self._closing = closing
         self._seats = anyio.CapacityLimiter(VIEWERS)
+        self._drawing = threading.Lock()
+        self._drawn: dict[int, tuple[int, bytes, float]] = {}  # by width: number, JPEG, when
 
     async def next(self, width: int, after: int, wait: float = WAIT) -> tuple[int, bytes] | None:
         """The newest picture if it is another one than `after`, waiting for it at most `wait` seconds; else None."""
@@ -41,14 +44,25 @@ class Window:
                 await asyncio.sleep(0.05)
                 continue
             after, jpeg = picture
-            begun = time.monotonic()
             head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\nX-Frame: {after}\r\n\r\n"
             yield head.encode() + jpeg + b"\r\n"
-            await asyncio.sleep(max(0.0, self._desk.pace() - (time.monotonic() - begun)))
 
     def _look(self, width: int, after: int, wait: float) -> tuple[int, bytes] | None:
         """In a viewer's thread: wait, then take the newest."""
+        """The desk's pace holds for all viewers of a width together: whoever comes sooner shares the last picture."""
+        number, jpeg, when = self._drawn.get(width, (after, b"", 0.0))
+        left = self._desk.pace() - (time.monotonic() - when)
+        if left > 0 and number != after:
+            return number, jpeg
+        time.sleep(max(0.0, min(left, wait)))
         self._desk.wait_frame(after, wait)
-        picture = self._desk.preview(width)
+        with self._drawing:
+            number, jpeg, when = self._drawn.get(width, (after, b"", 0.0))
+            if number == after or time.monotonic() - when >= self._desk.pace():
+                picture = self._desk.preview(width)
+                if picture is None:
+                    return None
+                number, jpeg = picture
+                self._drawn[width] = (number, jpeg, time.monotonic())
         # not "above after": a device that was opened again counts from 0
-        return picture if picture is not None and picture[0] != after else None
+        return (number, jpeg) if number != after else None

@@ -7,12 +7,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
+from typing import Literal
 
 from appliance import __version__
 from appliance.clinic.exam import REASONS, WRONG_WORKLIST_ENTRY, Exam, ExamState, Picture, Series
 from appliance.clinic.order import Code, Order
 from appliance.clinic.patient import Patient
-from appliance.dicom import anatomy, check, objects
+from appliance.dicom import check, objects
+from appliance.dicom.anatomy import find_region
+from appliance.dicom.syntaxes import by_name
 from appliance.dicom.uids import Fresh, Uids
 from appliance.errors import CheckError, InputError, SettingsError, StateError
 from appliance.events import Event, Teller, nobody
@@ -25,7 +28,7 @@ from capture.frame import Clip, Pixels, Still
 from capture.picture import decode_stream, read_frames
 
 Subject = Still | Clip | Document
-THUMBNAIL_WIDTH = 200
+THUMBNAIL_WIDTH = 640  # pixels: the screen shows it large, to judge it by
 
 
 def here_and_now() -> datetime:
@@ -53,7 +56,8 @@ class Place:
 class How:
     """What a picture becomes: words of COMMANDS.md for object and syntax, and what is written about it.
 
-    `region` was chosen by a person, `usual_region` is the source's setting for orders that name none.
+    `conversion` is how the picture came in (PS3.3 C.8.6.1). `region` was chosen by a person,
+    `usual_region` is the source's setting for orders that name none.
     """
 
     object: str = "auto"
@@ -63,6 +67,7 @@ class How:
     usual_region: Code | None = None
     laterality: str = ""
     origin: str = "captured"
+    conversion: str = "DV"
     fragmentable: bool = False
 
 
@@ -159,7 +164,7 @@ class Acquisition:
         Raises IllegalPair, CheckError (the object then lies in the attic), SpoolError, StateError.
         """
         exam = self._place.ledger.exam(exam_id)
-        region = how.region or anatomy.find_region(exam, how.usual_region)
+        region = how.region or find_region(exam.orders, how.usual_region)
         kind = self._kind(exam, subject, how, region)
         still = isinstance(subject, Still)
         return self.keep_made(
@@ -167,7 +172,9 @@ class Acquisition:
             Made(
                 kind=kind,
                 modality="DOC" if kind == "document" else objects.modality_for(kind, exam.modality),
-                write=lambda out, making: self._write(out, replace(making, region=region), subject, how),
+                write=lambda out, making: self._write(
+                    out, replace(making, region=region, conversion=_conversion(subject, how)), subject, how
+                ),
                 look=lambda: _first_picture(subject),
                 captured=self._place.now() if isinstance(subject, Document) else subject.captured,
                 what="still" if still else "clip" if isinstance(subject, Clip) else "document",
@@ -274,13 +281,16 @@ class Acquisition:
         self._place.tell(Event(kind, dict(facts)))
         self._place.ring()
 
-    def check_legal(self, exam_id: str, subject_is_clip: bool, how: How) -> None:
-        """Say before a capture what would fail after it: raises SettingsError where a region is asked for."""
-        exam = self._place.ledger.exam(exam_id)
-        region = how.region or anatomy.find_region(exam, how.usual_region)
-        if subject_is_clip and how.object.startswith("vl-") and region is None:
+    def demand_legal(self, orders: Sequence[Order], what: Literal["still", "clip"], how: How) -> None:
+        """Say before a capture what would fail after it: IllegalPair, or SettingsError where a region is asked for."""
+        station = self._place.settings.station
+        word = how.object if how.object != "auto" else station.object
+        syntax = how.syntax if how.syntax != "auto" else station.clip_syntax if what == "clip" else station.still_syntax
+        if syntax != "auto":
+            objects.demand_pair("sc" if word == "auto" else word, by_name(syntax), what)
+        if what == "clip" and word.startswith("vl-") and (how.region or find_region(orders, how.usual_region)) is None:
             raise SettingsError(
-                f"a {how.object} clip must say which part of the body it shows, and neither order nor settings do",
+                f"a {word} clip must say which part of the body it shows, and neither order nor settings do",
                 "Give --region, or set sources.<name>.anatomic_region. Nothing was captured.",
             )
 
@@ -312,6 +322,8 @@ class Acquisition:
         word = how.syntax
         if word == "auto":
             word = station.clip_syntax if isinstance(subject, Clip) else station.still_syntax
+            if isinstance(subject, Clip) and word != "auto" and by_name(word).codec != subject.codec != "raw":
+                word = "auto"  # the recorder had to take another codec than the settings say
         syntax = objects.auto_syntax(subject, word)
         if isinstance(subject, Clip):
             return objects.write_clip(out, making, subject, syntax, how.quality, how.fragmentable)
@@ -325,6 +337,11 @@ class Acquisition:
         except CheckError as error:
             aside = self._place.shelf.set_aside(out)
             raise CheckError(str(error), f"The picture is safe in {aside}. {CheckError.advice}") from error
+
+
+def _conversion(subject: Subject, how: How) -> str:
+    """A still whose source knows millimetres was scanned."""
+    return "SI" if isinstance(subject, Still) and subject.millimetres else how.conversion
 
 
 def _first_picture(subject: Subject) -> Pixels | None:

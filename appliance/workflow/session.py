@@ -11,7 +11,7 @@ from pathlib import Path
 
 from appliance.clinic.exam import Exam, ExamState, Picture
 from appliance.clinic.order import Order
-from appliance.errors import ApplianceError, StateError
+from appliance.errors import ApplianceError, IllegalPair, StateError
 from appliance.events import Event
 from appliance.settings import SourceSetting
 from appliance.workflow.acquire import Acquisition, How, Place, region_set
@@ -24,7 +24,7 @@ from capture.tap import Tap
 
 FIRST_FRAME = 10.0  # seconds a source may take to show its first frame
 FRESH = 2.0  # seconds; an older frame is not what the technologist sees
-VIDEO_CODECS = {"mpeg2": "mpeg2", "mpeg2-hd": "mpeg2", "h264": "h264", "hevc": "hevc"}
+VIDEO_CODECS = frozenset({"mpeg2", "mpeg2-hd", "h264", "hevc"})
 
 
 class Session:
@@ -141,7 +141,7 @@ class Session:
             if self._take:
                 raise StateError("a clip is being recorded already")
             self._place.shelf.demand_space(self._place.settings.station.reserve_mb)
-            self._acquisition.check_legal(exam_id, True, how)
+            self._acquisition.demand_legal(self._place.ledger.exam(exam_id).orders, "clip", how)
             if self._tap.running:
                 self._frame()
             take = Take(exam_id, self._place.shelf.recordings / exam_id / f"{time.time_ns()}", how, seconds)
@@ -176,6 +176,7 @@ class Session:
             quality=source.quality,
             usual_region=region_set(source),
             laterality=source.laterality,
+            conversion="SYN" if source.spec.startswith("testcard") else "DI" if ":" in source.spec.split("/")[0] else "DV",
         )
 
     def take_up(self) -> list[Picture]:
@@ -213,13 +214,21 @@ class Session:
         with contextlib.suppress(OSError):  # other recordings of the exam may lie there
             folder.parent.rmdir()
 
-    def _codec(self, syntax: str, frame: Frame) -> str:
-        word = syntax if syntax != "auto" else self._source.clip_syntax
-        if word == "auto":
-            word = self._place.settings.station.clip_syntax
-        if word == "auto":
-            return choose_codec(frame.format).codec
-        return VIDEO_CODECS.get(word, "raw")
+    def _codec(self, asked: str, frame: Frame) -> str:
+        """What to record with: as asked or set; where only the settings say it and it cannot be, what suits the source.
+
+        H.264 and HEVC take square pixels only (PS3.5 8.2.7), which PAL and NTSC do not have.
+        """
+        station = self._place.settings.station
+        word = next((one for one in (asked, self._source.clip_syntax, station.clip_syntax) if one != "auto"), "auto")
+        unfit = word in ("h264", "hevc") and frame.format.aspect != 1
+        if unfit and asked == word:
+            advice = "Legal: mpeg2, or a per-frame syntax."
+            raise IllegalPair(f"{word} takes square pixels only, this source has others", advice)
+        if word == "auto" or unfit:
+            chosen = choose_codec(frame.format).codec
+            return "raw" if chosen in ("h264", "hevc") and frame.format.aspect != 1 else chosen
+        return word if word in VIDEO_CODECS else "raw"
 
     def _frame(self) -> Frame:
         frame = self._tap.latest()
@@ -245,4 +254,4 @@ def still_of(frame: Frame) -> Still:
     """The still that a frame is; its time is the kernel's."""
     captured = datetime.fromtimestamp(frame.time, UTC).astimezone()
     bits = 16 if frame.format.pixels.startswith("gray16") else 8
-    return Still(captured, pixels=frame.array(), bits=bits, aspect=frame.format.aspect)
+    return Still(captured, pixels=frame.array(), bits=bits, aspect=frame.format.aspect, losses=frame.losses)

@@ -45,6 +45,7 @@ class Take:
                 self._error = error
             finally:
                 reader.close()
+                self._note(reader)
             if not self._over.is_set():
                 ended()
 
@@ -64,9 +65,14 @@ class Take:
             raise self._error or StateError("no frame came while recording")
         return self._recorder.stop()
 
-    def _note(self, words: str) -> None:
-        if self._recorder:
-            self._recorder.note(words)
+    def _note(self, reader: Reader) -> None:
+        """What was wrong with the source, or with this machine, belongs to the clip."""
+        words = [*reader.flaws]
+        if reader.lost:
+            words.append(f"{reader.lost} frames were lost because this machine did not keep up")
+        if self._recorder and self._recorder.frames:
+            for one in words:
+                self._recorder.note(one)
 
     def _carry(self, reader: Reader, codec: Callable[[Frame], str]) -> None:
         first = until = 0
@@ -74,8 +80,6 @@ class Take:
             frame = reader.get(0.25)
             if frame is None:
                 if reader.ended:
-                    for flaw in reader.flaws:
-                        self._note(flaw)
                     return
                 continue
             if self._recorder is None:

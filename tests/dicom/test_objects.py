@@ -257,12 +257,12 @@ def test_a_visible_light_clip_must_say_which_part_of_the_body_it_shows(kind: str
 
 def test_the_region_comes_from_the_orders_codes_else_from_the_setting() -> None:
     """A protocol code counts only where PS3.16 lists it as a region; retired codes count as their twins."""
-    assert anatomy.find_region(samples.EXAM) is None
-    assert anatomy.find_region(samples.EXAM, samples.COLON) == samples.COLON
+    assert anatomy.find_region(samples.EXAM.orders) is None
+    assert anatomy.find_region(samples.EXAM.orders, samples.COLON) == samples.COLON
     for value, scheme in (("955009", "SCT"), ("69695003", "SCT"), ("14975008", "SCT"), ("T-32000", "SRT")):
         region = replace(samples.COLON, value=value, scheme=scheme)
         order = replace(samples.ORDER, protocol_codes=(*samples.ORDER.protocol_codes, region))
-        assert anatomy.find_region(replace(samples.EXAM, orders=(order,)), samples.COLON) == region
+        assert anatomy.find_region([order], samples.COLON) == region
 
 
 @pytest.mark.parametrize(

@@ -101,11 +101,14 @@ def test_send_says_which_of_several_failed(rig, pictures, tmp_path):
 
 
 def test_an_illegal_pair_is_exit_2_names_the_legal_ones_and_begins_no_exam(rig):
-    words = ("--source", "testcard:320x240@25", "--unscheduled", "--seconds", "1", "--object", "us", "--syntax", "jpeg-lossless")
-    rig.dicap("clip", *words[:-1], "nonsense", code=2)
-    answer = rig.dicap("still", "--source", "testcard:320x240@25", "--unscheduled", "--syntax", "mpeg2", code=2)
+    words = ("--source", "testcard:320x240@25", "--unscheduled")
+    assert subprocess.run(rig.command("still", *words, "--syntax", "nonsense"), capture_output=True).returncode == 2
+    answer = rig.dicap("still", *words, "--syntax", "mpeg2", code=2)
     assert "jls" in answer["error"] + answer["advice"]
-    assert all(exam["state"] == "DISCONTINUED" for exam in rig.dicap("ledger")["exams"])
+    rig.config.write_text(rig.config.read_text().replace("anatomic_region", "# anatomic_region"))
+    answer = rig.dicap("clip", *words, "--seconds", "1", "--object", "vl-microscopic", code=2)
+    assert "which part of the body" in answer["error"] and "--region" in answer["advice"]
+    assert rig.dicap("ledger")["exams"] == []
 
 
 def test_refused_waits_for_a_hand_and_release_lets_it_go(rig):
