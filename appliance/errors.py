@@ -12,11 +12,13 @@ ApplianceError
 │   ├── Unreachable    nobody answers there                                    retry
 │   ├── Rejected       the association was refused                             retry when transient
 │   ├── Broken         the conversation ended in the middle                    retry
+│   ├── NeedsTranscoding   the peer takes the object, but not in its syntax    sent in another one
 │   └── Refused        the peer answered no                                    a person must look
+│       └── Busy       the peer answered not now                               retry
 └── PartlyFailed       some of several objects failed                          exit 4
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Self
 
@@ -116,6 +118,30 @@ class Refused(PeerError):
     def __init__(self, what: str, advice: str | None = None, status: int = 0) -> None:
         super().__init__(what, advice)
         self.status = status
+
+
+class Busy(Refused):
+    """The peer answered no for now: no room, or a fault of its own.
+
+    It is a Refused, since the peer is there and has answered, but it is tried again without a person.
+    """
+
+    advice = "Everything stays in the spool and is tried again. If it lasts, ask the peer's administrator."
+    retry = True
+
+
+class NeedsTranscoding(PeerError):
+    """The peer takes the SOP class, but not in the object's own transfer syntax.
+
+    `accepted` are those of the object's other syntaxes that it does take: transcode to one of them and store again.
+    """
+
+    advice = "Nothing is lost. The object goes out in a syntax that the peer takes."
+    retry = False
+
+    def __init__(self, what: str, advice: str | None = None, accepted: Sequence[str] = ()) -> None:
+        super().__init__(what, advice)
+        self.accepted = tuple(accepted)
 
 
 class PartlyFailed(ApplianceError):

@@ -24,6 +24,8 @@ CAPTURES = [kind for kind in vars(source).values() if isinstance(kind, type) and
         (errors.Unreachable, 3, True),
         (errors.Broken, 3, True),
         (errors.Refused, 3, False),
+        (errors.Busy, 3, True),
+        (errors.NeedsTranscoding, 3, False),
         (errors.PartlyFailed, 4, False),
     ],
 )

@@ -13,7 +13,7 @@ from pydicom.uid import UID
 from appliance.clinic.order import Reference
 from appliance.dicom import commitment
 from appliance.dicom.commitment import Commitment as Commitment  # what ask_commitment and the listener report
-from appliance.errors import ApplianceError, InputError, PeerError, Refused
+from appliance.errors import ApplianceError, InputError, NeedsTranscoding, Refused
 from appliance.network import commands, statuses
 from appliance.network.association import Association, Caller
 from appliance.network.commands import C_ECHO, C_STORE, N_ACTION, N_EVENT_REPORT
@@ -27,20 +27,6 @@ log = logging.getLogger("dicap.network")
 VERIFICATION = "1.2.840.10008.1.1"
 _UID = re.compile(r"[0-9.]{1,64}")  # what can be sent at all; whether it is legal, the check has said
 _MOST_BREAKS = 3  # associations in a row that break on an object before the rest is left for later
-
-
-class NeedsTranscoding(PeerError):
-    """The peer takes the SOP class, but not in the object's own transfer syntax.
-
-    `accepted` are those of the item's other syntaxes that it does take: transcode to one of them and store again.
-    """
-
-    advice = "Nothing is lost. The object goes out in a syntax that the peer takes."
-    retry = False
-
-    def __init__(self, what: str, accepted: Sequence[str]) -> None:
-        super().__init__(what)
-        self.accepted = tuple(accepted)
 
 
 @dataclass(frozen=True)
@@ -192,7 +178,7 @@ def _store(association: Association, item: Item) -> Result:
             others = [syntax for syntax in association.accepted(item.sop_class_uid) if syntax in item.other_syntaxes]
             if others:
                 names = " or ".join(UID(other).name for other in others)
-                raise NeedsTranscoding(f"{error}; it takes {names}", others) from error
+                raise NeedsTranscoding(f"{error}; it takes {names}", accepted=others) from error
             raise
         return _judge(association, item, association.request(command, context, payload))
     except ApplianceError as error:

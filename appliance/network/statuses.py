@@ -9,7 +9,7 @@ from pynetdicom.status import (
     STORAGE_SERVICE_CLASS_STATUS,
 )
 
-from appliance.errors import Broken, Refused, Rejected
+from appliance.errors import Broken, Busy, Refused, Rejected
 from appliance.network import commands
 from appliance.network.commands import C_FIND, C_STORE, N_ACTION, N_CREATE, N_SET, Command
 
@@ -32,16 +32,6 @@ _TABLES = {
     N_CREATE: PROCEDURE_STEP_STATUS,
     N_SET: PROCEDURE_STEP_STATUS,
 }
-
-
-class Busy(Refused):
-    """The peer answered no for now: no room (A7xx, 0213), or a fault of its own (0110).
-
-    It is a Refused, since the peer is there and has answered, but tried again without a person.
-    """
-
-    advice = "Everything stays in the spool and is tried again. If it lasts, ask the peer's administrator."
-    retry = True
 
 
 def is_warning(status: int) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from appliance.clinic.order import Reference
 from appliance.dicom import encapsulate, syntaxes
-from appliance.errors import ApplianceError, PeerError, Refused, Rejected, Unreachable
+from appliance.errors import ApplianceError, NeedsTranscoding, PeerError, Refused, Rejected, Unreachable
 from appliance.events import Event
 from appliance.network import pacs, ris
 from appliance.network.association import Caller
@@ -156,7 +156,7 @@ class Delivery:
         unsuited = []
         for result in pacs.store(self._caller(peer), peer.parsed(), self._items(debts)):
             debt = by_uid[result.item.sop_instance_uid]
-            if isinstance(result.error, pacs.NeedsTranscoding):
+            if isinstance(result.error, NeedsTranscoding):
                 unsuited.append((debt, result.error))
             else:
                 self._note(name, debt, result.error, result.words)
@@ -176,7 +176,7 @@ class Delivery:
         self._sign(name, error)
         self._place.tell(Event("object.moved", {"picture": debt.picture.id, "exam": debt.picture.exam_id}))
 
-    def _send_otherwise(self, name: str, peer: Peer, debt: Debt, refused: pacs.NeedsTranscoding) -> None:
+    def _send_otherwise(self, name: str, peer: Peer, debt: Debt, refused: NeedsTranscoding) -> None:
         """The peer takes the SOP class, but not this syntax: decompress and send that."""
         picture = debt.picture
         word = next((one for one in UNCOMPRESSED if syntaxes.by_name(one).uid in refused.accepted), None)

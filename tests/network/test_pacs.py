@@ -10,11 +10,10 @@ from pydicom.dataset import Dataset
 from scripted import ABORT, Talk, encoded, first, peer
 
 from appliance.clinic.order import Reference
-from appliance.errors import Broken, InputError, Refused, Rejected, SettingsError, Unreachable
+from appliance.errors import Broken, Busy, InputError, NeedsTranscoding, Refused, Rejected, SettingsError, Unreachable
 from appliance.network import pacs
 from appliance.network.association import Caller
-from appliance.network.pacs import Commitment, Item, NeedsTranscoding
-from appliance.network.statuses import Busy
+from appliance.network.pacs import Commitment, Item
 from appliance.settings import Address
 
 QUICK = Caller("DICAP", timeout=0.5, connect_timeout=1.0)

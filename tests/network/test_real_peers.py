@@ -22,9 +22,10 @@ from hospital import (
 
 from appliance.clinic.order import Code, Reference
 from appliance.dicom.procedure import Wanted
+from appliance.errors import NeedsTranscoding
 from appliance.network import pacs, ris
 from appliance.network.listener import Listener
-from appliance.network.pacs import Commitment, Item, NeedsTranscoding
+from appliance.network.pacs import Commitment, Item
 
 
 def bodies(folder: Path) -> dict[str, bytes]:
@@ -62,6 +63,7 @@ def test_storescp_that_takes_only_uncompressed_asks_for_transcoding(tmp_path: Pa
 BIG = """
 import resource, sys
 from pathlib import Path
+from appliance.errors import NeedsTranscoding
 from appliance.network import pacs
 from appliance.network.association import Caller
 from appliance.settings import Address

@@ -20,9 +20,8 @@ from appliance.clinic.exam import REASONS, Exam, ExamState, Picture, Series
 from appliance.clinic.order import Order
 from appliance.clinic.patient import Patient
 from appliance.dicom.procedure import Wanted
-from appliance.errors import Broken, Refused
+from appliance.errors import Broken, Busy, Refused
 from appliance.network import ris
-from appliance.network.statuses import Busy
 from appliance.settings import Address
 
 MPPS = "1.2.840.10008.3.1.2.3.3"
