@@ -5,19 +5,21 @@ import tempfile
 import threading
 import time
 from argparse import Namespace
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 from appliance.clinic.exam import Exam
 from appliance.courier import Courier
+from appliance.dicom import syntaxes
 from appliance.dicom.procedure import Wanted
-from appliance.dicom.uids import Seeded
-from appliance.errors import ApplianceError
+from appliance.errors import ApplianceError, SettingsError
 from appliance.oneshot.place import ask_worklist
 from appliance.settings import Settings
 from appliance.simulator import modality, report, scenario
-from appliance.spool.debts import State
+from appliance.simulator.report import ExamLine, Outcome, Shown
+from appliance.spool.debts import Debt, State
 from appliance.spool.doorbell import Doorbell
 from appliance.spool.ledger import Ledger
 from appliance.spool.shelf import Shelf
@@ -25,82 +27,140 @@ from appliance.workflow.acquire import Place
 from appliance.workflow.deliver import owed
 
 LOOK_EVERY = 0.05  # seconds
+SHOWN = 12  # pictures of an exam in the report
 
 
 def simulate(settings: Settings, root: Path, args: Namespace) -> dict[str, Any]:
     """Play a scenario against the peers of the settings; raises ApplianceError (exit 1) where not all was committed."""
     plan = scenario.load(args.scenario)
+    _demand_peers(settings)
     if args.listen:
         settings = settings.model_copy(update={"courier": settings.courier.model_copy(update={"listen": args.listen})})
     began = time.monotonic()
     orders, _ = ask_worklist(settings, Wanted())
     chosen = modality.choose(plan, orders)
+    clock = modality.Clock()
     with tempfile.TemporaryDirectory(prefix="dicap-simulation-") as folder:
         spool = Path(folder)
         ledger = Ledger(spool / "ledger.sqlite")
         bell = Doorbell(spool, "courier")
-        place = Place(settings, Shelf(spool), ledger, Seeded(args.seed), ring=bell.ring, now=modality.Clock())
-        courier = Courier(settings, spool)
-        with closing(ledger):
-            courier.start()
-            over = threading.Event()
-            rounds = threading.Thread(target=courier.run, args=(over,), name="courier", daemon=True)
-            rounds.start()
-            try:
-                exams = [modality.play(place, one, order, args.seed) for one, order in chosen]
-                _wait(place, plan.patience)
-                outcome = _outcome(place, plan, exams, args.seed, time.monotonic() - began)
-            finally:
-                over.set()
-                rounds.join(5)
-                courier.stop()
+        place = Place(settings, Shelf(spool), ledger, modality.uids(args.seed, chosen), ring=bell.ring, now=clock)
+        with closing(ledger), _running(settings, spool):
+            exams: dict[str, float] = {}
+            for one, order in chosen:
+                clock.turn_to(order)
+                exams[modality.play(place, one, order, args.seed).id] = time.monotonic() - began
+            settled = _wait(place, plan.patience, began)
+            lines = tuple(_line(place, place.ledger.exam(one), ended, settled) for one, ended in exams.items())
+            peers = tuple(f"{name}: {peer.address}, {', '.join(peer.roles)}" for name, peer in settings.peers.items())
+            digest = _digest(place, list(exams))
+        outcome = Outcome(plan.name, args.seed, time.monotonic() - began, digest, lines, peers)
     result = _words(outcome)
     if args.report:
-        target = Path(args.report)
-        target.mkdir(parents=True, exist_ok=True)
-        result["report"] = str(target / "report.html")
-        (target / "report.html").write_text(report.page(outcome), encoding="utf-8")
+        result["report"] = _write(outcome, Path(args.report))
     if not outcome.good:
+        trouble = "; ".join(sorted({line.trouble for line in lines if line.trouble})) or "the patience is at its end"
         advice = "Look at the report and at the peers' logs."
-        raise ApplianceError("not everything was committed", advice).with_report(result)
+        raise ApplianceError(f"not everything was committed: {trouble}", advice).with_report(result)
     return result
 
 
-def _wait(place: Place, patience: float) -> None:
-    """Until nothing waits any more, or the patience is at its end."""
+def _demand_peers(settings: Settings) -> None:
+    """SettingsError unless there is somebody to ask, to store at, and to commit: else it could never end well."""
+    missing = [role for role in ("worklist", "store", "commit") if not settings.with_role(role)]
+    if missing:
+        words = ", ".join(missing)
+        raise SettingsError(f"a simulation needs peers with the roles worklist, store and commit; nobody has: {words}")
+
+
+@contextmanager
+def _running(settings: Settings, spool: Path) -> Iterator[None]:
+    """A courier for this spool, for as long as the simulation lasts."""
+    courier = Courier(settings, spool)
+    rounds = threading.Thread(target=courier.run, name="courier", daemon=True)
+    try:
+        try:
+            courier.start()
+        except SettingsError as error:
+            advice = "Does the clinic's courier run? Name another port with --listen HOST:PORT, which the archive must know."
+            raise SettingsError(str(error), advice) from error
+        rounds.start()
+        yield
+    finally:
+        courier.stop()
+        if rounds.ident is not None:
+            rounds.join(5)
+
+
+def _wait(place: Place, patience: float, began: float) -> dict[str, float]:
+    """Until nothing waits any more, or the patience is at its end: for each exam, when nothing of it was owed."""
+    settled: dict[str, float] = {}
     deadline = time.monotonic() + patience
+    every = {exam.id for exam in place.ledger.exams()}
     while time.monotonic() < deadline:
-        if all(one.state == State.REFUSED for one in owed(place)):
-            return
+        things = owed(place)
+        owing = {one.picture.exam_id if isinstance(one, Debt) else one.exam.id for one in things}
+        for exam_id in every - owing - set(settled):
+            settled[exam_id] = time.monotonic() - began
+        if all(one.state == State.REFUSED for one in things):
+            break
         time.sleep(LOOK_EVERY)
+    return settled
 
 
-def _outcome(place: Place, plan: scenario.Scenario, exams: list[Exam], seed: int, seconds: float) -> report.Outcome:
+def _line(place: Place, exam: Exam, ended: float, settled: dict[str, float]) -> ExamLine:
+    debts = place.ledger.debts.deliveries("p.exam_id=?", exam.id)
+    reports = place.ledger.debts.reports("r.exam_id=?", exam.id)
+    pictures = place.ledger.pictures(exam.id)
+    unsent = {debt.picture.id for debt in debts if debt.state not in (State.SENT, State.COMMITTED)}
+    uncommitted = {debt.picture.id for debt in debts if debt.state != State.COMMITTED}
+    trouble = {*(one.words for one in debts), *(one.words for one in reports)} - {""}
+    if uncommitted - unsent:
+        trouble.add(f"{len(uncommitted - unsent)} stored, but the promise to keep them never came")
+    return ExamLine(
+        modality=exam.modality,
+        accession=exam.accession,
+        patient=exam.patient.spoken_name,
+        made=len(pictures),
+        stored=len(pictures) - len(unsent),
+        committed=len(pictures) - len(uncommitted),
+        reports=len(reports),
+        told=sum(one.state == State.DONE for one in reports),
+        trouble="" if not uncommitted and all(one.state == State.DONE for one in reports) else "; ".join(sorted(trouble)),
+        ended=ended,
+        settled=settled.get(exam.id, 0.0),
+        pictures=tuple(_shown(place, one.id) for one in pictures[:SHOWN]),
+    )
+
+
+def _shown(place: Place, picture_id: str) -> Shown:
+    picture = place.ledger.picture(picture_id)
+    small = place.shelf.thumbnail(picture.id)
+    syntax = syntaxes.by_uid(picture.syntax_uid).name
+    words = f"{picture.number}: {picture.columns} × {picture.rows}, {picture.frames} frames, {syntax}, {picture.size} bytes"
+    return Shown(small.read_bytes() if small.is_file() else b"", words, picture.frames)
+
+
+def _digest(place: Place, exam_ids: list[str]) -> str:
+    """SHA-256 over all objects made, in their order."""
     digest = hashlib.sha256()
-    lines = []
-    for exam in exams:
-        pictures = place.ledger.pictures(exam.id)
-        for picture in pictures:
+    for exam_id in exam_ids:
+        for picture in sorted(place.ledger.pictures(exam_id), key=lambda one: (one.series.number, one.number)):
             digest.update(bytes.fromhex(picture.sha256))
-        debts = place.ledger.debts.deliveries("p.exam_id=?", exam.id)
-        reports = place.ledger.debts.reports("r.exam_id=?", exam.id)
-        lines.append(
-            report.ExamLine(
-                modality=exam.modality,
-                accession=exam.accession,
-                patient=exam.patient.spoken_name,
-                made=len(pictures),
-                stored=sum(debt.state in (State.SENT, State.COMMITTED) for debt in debts),
-                committed=sum(debt.state == State.COMMITTED for debt in debts),
-                reports=len(reports),
-                told=sum(one.state == State.DONE for one in reports),
-                trouble="; ".join(sorted({*(one.words for one in debts), *(one.words for one in reports)} - {""})),
-            )
-        )
-    return report.Outcome(plan.name, seed, seconds, digest.hexdigest(), tuple(lines))
+    return digest.hexdigest()
 
 
-def _words(outcome: report.Outcome) -> dict[str, Any]:
+def _write(outcome: Outcome, folder: Path) -> str:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "report.html").write_text(report.page(outcome), encoding="utf-8")
+    except OSError as error:
+        what = f"the report cannot be written to {folder}: {error.strerror}"
+        raise ApplianceError(what, "The simulation itself has run.").with_report(_words(outcome)) from error
+    return str(folder / "report.html")
+
+
+def _words(outcome: Outcome) -> dict[str, Any]:
     return {
         "scenario": outcome.scenario,
         "seed": outcome.seed,
@@ -111,6 +171,7 @@ def _words(outcome: report.Outcome) -> dict[str, Any]:
             {
                 "modality": one.modality,
                 "accession": one.accession,
+                "patient": one.patient,
                 "made": one.made,
                 "stored": one.stored,
                 "committed": one.committed,

@@ -2,7 +2,8 @@
 
 import difflib
 import tomllib
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,9 @@ from appliance.errors import SettingsError
 
 SHIPPED = ("smoke",)
 MODALITIES = ("CT", "US", "ES")
+_MOST = 1000  # pictures or frames of one exam: more is a slip of the finger
+_TOP = ("name", "patience", "exam")
+_EXAM = ("modality", "pictures", "cine")
 
 
 @dataclass(frozen=True)
@@ -33,54 +37,62 @@ class Scenario:
 
 def load(word: str) -> Scenario:
     """A scenario from a file, or a shipped one by its name; raises SettingsError with every mistake."""
-    if word in SHIPPED:
-        text = (files("appliance.simulator") / f"{word}.toml").read_text(encoding="utf-8")
-    else:
-        try:
-            text = Path(word).read_text(encoding="utf-8")
-        except OSError as error:
-            raise SettingsError(f"no scenario {word!r}: {error.strerror}; shipped are {', '.join(SHIPPED)}") from error
     try:
+        if word in SHIPPED:
+            text = (files("appliance.simulator") / f"{word}.toml").read_text(encoding="utf-8")
+        else:
+            text = Path(word).read_text(encoding="utf-8")
         tree = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except OSError as error:
+        raise SettingsError(f"no scenario {word!r}: {error.strerror}; shipped: {', '.join(SHIPPED)}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"the scenario {word} is not TOML: {error}") from error
-    mistakes = [*_strangers(tree, Scenario, "", {"exam"}, {"exams"})]
-    exams = []
-    for number, entry in enumerate(tree.get("exam", []), 1):
-        place = f"exam {number}"
-        mistakes += _strangers(entry, ExamPlan, place, set(), set())
-        plan = ExamPlan(**{key: value for key, value in entry.items() if key in {one.name for one in fields(ExamPlan)}})
-        mistakes += _of_plan(plan, place)
-        exams.append(plan)
-    if not exams:
-        mistakes.append("there is no [[exam]]")
+    mistakes = list(_mistakes(tree))
     if mistakes:
         raise SettingsError(f"the scenario {word}:\n" + "\n".join(f"  {one}" for one in mistakes))
-    return Scenario(str(tree.get("name", word)), tuple(exams), float(tree.get("patience", 120.0)))
+    exams = tuple(ExamPlan(**entry) for entry in tree["exam"])
+    return Scenario(tree.get("name", word), exams, float(tree.get("patience", 120.0)))
 
 
-def _of_plan(plan: ExamPlan, place: str) -> list[str]:
-    mistakes = []
-    if plan.modality not in MODALITIES:
-        near = difflib.get_close_matches(str(plan.modality), MODALITIES, 1)
+def _mistakes(tree: dict[str, Any]) -> Iterator[str]:
+    yield from _strangers(tree, _TOP, "top")
+    if not isinstance(tree.get("name", ""), str):
+        yield f"top: name is text, not {tree['name']!r}"
+    patience = tree.get("patience", 1)
+    if isinstance(patience, bool) or not isinstance(patience, int | float) or not patience > 0:
+        yield f"top: patience is seconds above zero, not {patience!r}"
+    exams = tree.get("exam", [])
+    if not isinstance(exams, list) or not all(isinstance(entry, dict) for entry in exams):
+        yield "top: write each exam as a table of its own, [[exam]]"
+        return
+    if not exams:
+        yield "there is no [[exam]]"
+    for number, entry in enumerate(exams, 1):
+        yield from _of_exam(entry, f"exam {number}")
+
+
+def _of_exam(entry: dict[str, Any], place: str) -> Iterator[str]:
+    yield from _strangers(entry, _EXAM, place)
+    if "modality" not in entry:
+        yield f"{place}: modality is missing; there are {', '.join(MODALITIES)}"
+    elif entry["modality"] not in MODALITIES:
+        near = difflib.get_close_matches(str(entry["modality"]).upper(), MODALITIES, 1)
         hint = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(MODALITIES)}"
-        mistakes.append(f"{place}: no phantom for modality {plan.modality!r}{hint}")
+        yield f"{place}: no phantom for modality {entry['modality']!r}{hint}"
+    wrong = False
     for key in ("pictures", "cine"):
-        value = getattr(plan, key)
-        if not isinstance(value, int) or value < 0:
-            mistakes.append(f"{place}: {key} is a whole number, not {value!r}")
-    if plan.cine and plan.modality == "CT":
-        mistakes.append(f"{place}: a CT exam has no cine")
-    return mistakes
+        value = entry.get(key, 0)
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MOST:
+            wrong = True
+            yield f"{place}: {key} is a whole number from 0 to {_MOST}, not {value!r}"
+    if not wrong and not entry.get("pictures", 1) and not entry.get("cine", 0):
+        yield f"{place}: neither a picture nor a cine: what is done?"
+    if not wrong and entry.get("cine") and entry.get("modality") == "CT":
+        yield f"{place}: a CT exam has no cine"
 
 
-def _strangers(tree: dict[str, Any], fact: type, place: str, more: set[str], less: set[str]) -> list[str]:
-    known = ({one.name for one in fields(fact)} | more) - less
-    mistakes = []
+def _strangers(tree: dict[str, Any], known: Iterable[str], place: str) -> Iterator[str]:
     for key in tree:
         if key not in known:
-            near = difflib.get_close_matches(key, known, 1)
-            mistakes.append(f"{place or 'top'}: no such key {key}" + (f"; did you mean {near[0]}?" if near else ""))
-    if place and "modality" not in tree:
-        mistakes.append(f"{place}: modality is missing")
-    return mistakes
+            near = difflib.get_close_matches(key, list(known), 1)
+            yield f"{place}: no such key {key}" + (f"; did you mean {near[0]}?" if near else "")
