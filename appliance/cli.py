@@ -63,6 +63,7 @@ Command = Callable[[str, str], argparse.ArgumentParser]
 
 
 def _processes(command: Command) -> None:
+    """run, station, courier, hospital: they end when they are told to (SIGTERM, Ctrl-C), with exit code 0."""
     run = command("run", "station and courier; with --demo the simulated hospital too")
     run.add_argument("--demo", action="store_true", help="with a simulated hospital and the test card")
     run.add_argument("--http", metavar="HOST:PORT", help="where the screen is served")
@@ -85,6 +86,8 @@ def _processes(command: Command) -> None:
 
 
 def _pictures(command: Command) -> None:
+    """still, clip, import, exam: pictures into the spool, or, for import --to, into a folder."""
+
     def picture_options(one: argparse.ArgumentParser, source: bool) -> None:
         if source:
             one.add_argument("--source", required=True, help="testcard[:WxH@R], file:PATH, /dev/videoN, rtsp://…, or a name")
@@ -114,6 +117,7 @@ def _pictures(command: Command) -> None:
 
 
 def _whom(one: argparse.ArgumentParser) -> None:
+    """For whom: orders of the worklist, an open exam, or somebody who was not ordered."""
     one.add_argument("--order", action="append", default=[], metavar="ACCESSION[/STEP-ID]", help="for this order")
     one.add_argument("--exam", metavar="ID", help="into an exam that is open")
     one.add_argument("--unscheduled", action="store_true", help="nobody ordered it")
@@ -124,6 +128,7 @@ def _whom(one: argparse.ArgumentParser) -> None:
 
 
 def _talk(command: Command) -> None:
+    """worklist, echo, send: one conversation with a peer; exit code 3 where it is away or refuses."""
     worklist = command("worklist", "ask the RIS for its worklist")
     worklist.add_argument("--date", metavar="D|FROM-TO", help="YYYYMMDD; default today")
     worklist.add_argument("--modality", metavar="M")
@@ -139,6 +144,7 @@ def _talk(command: Command) -> None:
 
 
 def _books(command: Command) -> None:
+    """ledger, wait, retry, release: what is owed to whom."""
     command("ledger", "what is owed to whom, and how far it got")
     wait = command("wait", "return when nothing is owed any more")
     wait.add_argument("--timeout", type=_positive(float), metavar="S", help="give up after this many seconds")
@@ -147,6 +153,7 @@ def _books(command: Command) -> None:
 
 
 def _others(command: Command) -> None:
+    """sources, check, simulate, disc."""
     command("sources", "every picture source found")
     check = command("check", "is this object what it says it is")
     check.add_argument("files", nargs="+", metavar="FILE")
@@ -164,6 +171,8 @@ def _others(command: Command) -> None:
 
 
 def _positive(kind: type) -> Callable[[str], Any]:
+    """A reader of numbers above zero, for argparse."""
+
     def read(text: str) -> Any:
         value = kind(text)
         if not value > 0:
@@ -174,6 +183,8 @@ def _positive(kind: type) -> Callable[[str], Any]:
 
 
 def _not_negative(kind: type) -> Callable[[str], Any]:
+    """A reader of numbers from zero on, for argparse."""
+
     def read(text: str) -> Any:
         value = kind(text)
         if value < 0:
@@ -184,7 +195,11 @@ def _not_negative(kind: type) -> Callable[[str], Any]:
 
 
 def main(words: list[str] | None = None) -> int:
-    """Run one command; returns its exit code."""
+    """Run one command; returns its exit code.
+
+    0: done. 1: the thing asked for failed. 2: usage or settings wrong. 3: a peer could not be reached or refused.
+    4: some of several objects failed. The result goes to standard output, everything else to standard error.
+    """
     args = parser().parse_args(words)
     level = logging.INFO if args.verbose or args.command in ("station", "courier", "hospital") else logging.WARNING
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
@@ -194,6 +209,7 @@ def main(words: list[str] | None = None) -> int:
 
 
 def _guarded(args: argparse.Namespace) -> int:
+    """Settings, handler, result: every error of ours becomes words and an exit code; others are faults and show as such."""
     from appliance.errors import ApplianceError
     from appliance.oneshot.words import show, show_error
     from appliance.settings import data_folder, load, settings_file

@@ -140,6 +140,7 @@ class Child:
 
 
 def _hospital_words(common: list[str], root: Path) -> list[str]:
+    """The demo's hospital, with the ports of the demo's settings."""
     ports = _demo_ports(root)
     return [
         "hospital", *common, "--ris", str(ports["ris"]), "--pacs", str(ports["pacs"]), "--store", str(root / "hospital"),
@@ -148,6 +149,7 @@ def _hospital_words(common: list[str], root: Path) -> list[str]:
 
 
 def _demo_ports(root: Path) -> dict[str, int]:
+    """The ports as the demo's settings have them."""
     text = (root / "demo.toml").read_text(encoding="utf-8")
     found = [int(line.rsplit(":", 1)[1].strip('"')) for line in text.splitlines() if "127.0.0.1:" in line]
     return dict(zip(("courier", "ris", "pacs"), found, strict=True))

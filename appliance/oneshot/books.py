@@ -16,7 +16,12 @@ LOOK_EVERY = 0.1  # seconds
 
 
 def ledger(settings: Settings, root: Path, args: Namespace) -> dict[str, Any]:
-    """Everything the ledger knows: exams, objects per destination, step reports."""
+    """Everything the ledger knows.
+
+    Returns exams (id, state, patient, accession, orders, study), objects (one for each destination: state waiting, sent,
+    committed or refused; attempts, words, advice, released), held (objects of open exams, not owed yet) and reports
+    (begun and ended, for each RIS: waiting, done or refused).
+    """
     with spool(settings, root) as place:
         debts = place.ledger.debts.deliveries()
         owing = {debt.picture.id for debt in debts}
@@ -43,7 +48,11 @@ def ledger(settings: Settings, root: Path, args: Namespace) -> dict[str, Any]:
 
 
 def wait(settings: Settings, root: Path, args: Namespace) -> dict[str, Any]:
-    """Return when nothing is owed; raises ApplianceError (exit 1) on time-out or when something was refused."""
+    """Return when nothing is owed any more.
+
+    An object is done when it is committed, or stored where nobody commits or the policy asks no more. Raises
+    ApplianceError (exit 1) on time-out, or as soon as all that is left was refused and a person must look.
+    """
     deadline = time.monotonic() + args.timeout if args.timeout else None
     with spool(settings, root) as place:
         while True:
@@ -64,7 +73,7 @@ def wait(settings: Settings, root: Path, args: Namespace) -> dict[str, Any]:
 
 
 def retry(settings: Settings, root: Path, args: Namespace) -> dict[str, Any]:
-    """What was refused waits again, what waits is due now."""
+    """What was refused waits again, what waits is due now, what was sent is asked for again; all, or these ids."""
     with spool(settings, root) as place:
         count = place.ledger.debts.hurry(args.ids)
         place.ring()
@@ -89,6 +98,7 @@ def release(settings: Settings, root: Path, args: Namespace) -> dict[str, Any]:
 
 
 def _debt_words(debt: Debt) -> dict[str, Any]:
+    """One object and one destination."""
     picture = debt.picture
     return {
         "id": picture.id,
@@ -109,6 +119,7 @@ def _debt_words(debt: Debt) -> dict[str, Any]:
 
 
 def _report_words(report: Report) -> dict[str, Any]:
+    """One step report and one RIS."""
     return {
         "id": report.id,
         "exam": report.exam.id,

@@ -27,7 +27,11 @@ STATION_PATIENCE = 5.0  # seconds a running station may take for an answer besid
 
 
 def still(settings: Settings, root: Path, args: Namespace) -> dict[str, Any]:
-    """Stills from a source into the spool."""
+    """Stills from a source into the spool; returns the exam and its objects (`picture_words`).
+
+    Where a running station holds the source, it takes them. Raises SettingsError (exit 2) for illegal pairs before an
+    exam is begun, CaptureError where the source has no picture, SpoolError where they could not be kept.
+    """
     options = {**_words(args), "count": args.count, "every": args.every}
     with _capture(settings, root, args, "still") as (place, meant, session):
         if session is None:
@@ -39,7 +43,7 @@ def still(settings: Settings, root: Path, args: Namespace) -> dict[str, Any]:
 
 
 def clip(settings: Settings, root: Path, args: Namespace) -> dict[str, Any]:
-    """A clip from a source into the spool."""
+    """A clip from a source into the spool, of round(seconds × rate) frames where none was lost; returns as `still`."""
     options = {**_words(args), "seconds": args.seconds}
     with _capture(settings, root, args, "clip") as (place, meant, session):
         if session is None:
@@ -50,7 +54,11 @@ def clip(settings: Settings, root: Path, args: Namespace) -> dict[str, Any]:
 
 
 def import_files(settings: Settings, root: Path, args: Namespace) -> dict[str, Any]:
-    """Pictures, videos, PDFs, folders; into the spool, or as files into --to."""
+    """Pictures, videos, PDFs, folders; into the spool, or as files into --to.
+
+    Returns exam, objects and failed (file, error, advice). Raises PartlyFailed (exit 4) where some could not be brought
+    in, InputError (exit 1) where none could; the originals stay as they are.
+    """
     if not args.to:
         with spool(settings, root) as place:
             return _import(place, args)
@@ -72,7 +80,7 @@ def _copy_out(place: Place, result: dict[str, Any], target: Path) -> dict[str, A
 
 
 def exam(settings: Settings, root: Path, args: Namespace) -> dict[str, Any]:
-    """The exam's borders: begin, finish, abandon."""
+    """The exam's borders: begin, finish, abandon; returns exam (its id) and state. An ended exam stays ended."""
     with spool(settings, root) as place:
         acquisition = Acquisition(place)
         if args.action == "begin":

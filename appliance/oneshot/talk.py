@@ -18,7 +18,11 @@ from appliance.settings import Peer, Settings
 
 
 def worklist(settings: Settings, root: Path, args: Namespace) -> dict[str, Any]:
-    """Ask the RIS; while it is away, the cached list with its age, and exit 3."""
+    """Ask the RIS (PS3.4 K); while it is away, the cached list with its age, and exit 3.
+
+    Without --date, --patient or --accession today is meant. Returns orders, cached, complaints (unusable answers, in
+    words), and with the cached list age_seconds.
+    """
     first, _, last = (args.date or "").partition("-")
     today = f"{datetime.now():%Y%m%d}"
     narrow = args.patient or args.accession
@@ -68,14 +72,18 @@ def order_words(order: Order) -> dict[str, Any]:
 
 
 def echo(settings: Settings, root: Path, args: Namespace) -> dict[str, Any]:
-    """A true C-ECHO, not a ping."""
+    """A true C-ECHO (PS3.4 A), not a ping. Returns peer, answers, seconds; PeerError says why there is no answer."""
     peer = settings.peer(args.peer)
     seconds = pacs.echo(caller(settings, peer), peer.parsed())
     return {"peer": peer.address, "answers": True, "seconds": round(seconds, 4)}
 
 
 def send(settings: Settings, root: Path, args: Namespace) -> dict[str, Any]:
-    """Send files that are not in the spool; one line per object, PartlyFailed (exit 4) when some failed."""
+    """Send files that are not in the spool (PS3.4 B); one line per object.
+
+    Returns peer, failed and objects: file, sop_instance_uid, status (hex), words, error, advice. Raises PartlyFailed
+    (exit 4) when some failed, PeerError (exit 3) when all did; files that are not DICOM stop it before anything is sent.
+    """
     peer = settings.peer(args.to)
     items = list(_items([Path(one) for one in args.files]))
     if not items:
@@ -93,6 +101,7 @@ def send(settings: Settings, root: Path, args: Namespace) -> dict[str, Any]:
 
 
 def _send_share(settings: Settings, peer: Peer, items: list[pacs.Item]) -> list[dict[str, Any]]:
+    """One association's part of the files."""
     lines = []
     for result in pacs.store(caller(settings, peer), peer.parsed(), items):
         trouble = words_of(result.error) if result.error else {"error": "", "advice": ""}
@@ -109,6 +118,7 @@ def _send_share(settings: Settings, peer: Peer, items: list[pacs.Item]) -> list[
 
 
 def _items(paths: list[Path]) -> Iterator[pacs.Item]:
+    """What the files say they are; in folders, what is not DICOM is left out."""
     for path in paths:
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
             if not file.is_file():

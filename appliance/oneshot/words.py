@@ -20,10 +20,12 @@ def show_error(command: str, error: Exception) -> None:
 
 
 def _plain(result: dict[str, Any]) -> list[str]:
+    """Key and value, for commands with nothing better to say."""
     return [f"{key}: {value}" for key, value in result.items()]
 
 
 def _worklist(result: dict[str, Any]) -> list[str]:
+    """A line an order, in the order of the schedule."""
     lines = [
         f"{one['date']} {one['time'][:4]:4} {one['modality']:3} {one['key']:<24} {one['patient_name']} "
         f"[{one['patient_id']}] {one['birth_date']} {one['description']}"
@@ -33,6 +35,7 @@ def _worklist(result: dict[str, Any]) -> list[str]:
 
 
 def _kept(result: dict[str, Any]) -> list[str]:
+    """The exam, then a line an object with its flaws, then what failed."""
     return [f"exam {result['exam']}"] + [
         f"  {one['id']} {one['kind']} {one['columns']}x{one['rows']}, {one['frames']} frames, {one['size']} bytes, "
         f"{one['sop_instance_uid']}" + "".join(f"\n    {flaw}" for flaw in one["flaws"])
@@ -41,6 +44,7 @@ def _kept(result: dict[str, Any]) -> list[str]:
 
 
 def _ledger(result: dict[str, Any]) -> list[str]:
+    """An exam, and under it its reports and its objects with their destinations."""
     lines = []
     for exam in result["exams"]:
         lines.append(f"{exam['id']} {exam['state']:<12} {exam['patient_name']} [{exam['patient_id']}] {exam['accession']}")
@@ -58,14 +62,17 @@ def _ledger(result: dict[str, Any]) -> list[str]:
 
 
 def _sources(result: dict[str, Any]) -> list[str]:
+    """A line a source."""
     return [f"{one['spec']}: {one['description']} {', '.join(one['inputs'] + one['formats'])}" for one in result["sources"]]
 
 
 def _sent(result: dict[str, Any]) -> list[str]:
+    """A line an object: stored, or why not."""
     return [f"{one['file']}: {one['error'] or one['words'] or 'stored'}" for one in result["objects"]]
 
 
 def _checked(result: dict[str, Any]) -> list[str]:
+    """A line a file, and under it what was found."""
     lines = []
     for file in result["files"]:
         lines.append(f"{file['file']}: {'good' if not file['errors'] else str(file['errors']) + ' errors'}")
@@ -74,6 +81,7 @@ def _checked(result: dict[str, Any]) -> list[str]:
 
 
 def _simulated(result: dict[str, Any]) -> list[str]:
+    """A line an exam, then the whole."""
     lines = [
         f"{one['modality']} {one['accession']}: {one['committed']} of {one['made']} committed, "
         f"{one['told']} of {one['reports']} steps told {one['trouble']}".rstrip()
@@ -85,6 +93,7 @@ def _simulated(result: dict[str, Any]) -> list[str]:
 
 
 def _disc(result: dict[str, Any]) -> list[str]:
+    """What was made, or what each disc is worth."""
     if "output" in result:
         return [f"{result['output']}: {result['objects']} objects, {', '.join(result['profiles'])}, read back and good"]
     return [

@@ -4,6 +4,7 @@ import contextlib
 import socket
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -108,7 +109,7 @@ class _Server(ThreadedAssociationServer):
         """pynetdicom collects garbage here after every 60th look around, which would be too often now."""
 
 
-class Scp:
+class Scp(ABC):
     """A listening peer: `start` opens the port, `stop` closes it and every association; it can be started again.
 
     `complaints` holds, in words, what callers did wrong. `kind` is the prefix of the faults that concern the port:
@@ -177,13 +178,13 @@ class Scp:
         with self._lock:
             self.complaints.append(words)
 
+    @abstractmethod
     def contexts(self) -> list[PresentationContext]:
         """What the peer supports; each kind of peer says its own."""
-        raise NotImplementedError
 
+    @abstractmethod
     def handlers(self) -> list[Any]:
         """What it does about requests: pynetdicom's (event, function) pairs; each kind of peer says its own."""
-        raise NotImplementedError
 
     def pause(self, seconds: float) -> None:
         """Think for a while, or until the peer is stopped."""

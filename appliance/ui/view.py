@@ -82,6 +82,7 @@ def patient_words(patient: Patient) -> dict[str, Any]:
 
 
 def _worklist(place: Place) -> dict[str, Any]:
+    """The cached worklist without what has been begun; `error` only where the last look failed after the last good one."""
     signs = place.ledger.signs("worklist")
     good, bad = signs.get("worklist"), signs.get("worklist-error")
     error = str(bad[1]["error"]) if bad and (good is None or bad[0] > good[0]) else ""
@@ -95,6 +96,7 @@ def _worklist(place: Place) -> dict[str, Any]:
 
 
 def _order(order: Order, place: Place) -> dict[str, Any]:
+    """One line of the worklist."""
     patient = order.patient
     return {
         "key": order.key,
@@ -112,6 +114,7 @@ def _order(order: Order, place: Place) -> dict[str, Any]:
 
 
 def _open_exam(place: Place, session: Session) -> dict[str, Any] | None:
+    """The exam in front of the camera, its pictures, and the clip being recorded."""
     exam = session.exam
     if exam is None:
         return None
@@ -148,6 +151,7 @@ def _dangers(patient: Patient) -> dict[str, str]:
 
 
 def _kept(picture: Picture) -> dict[str, Any]:
+    """One tile."""
     return {
         "id": picture.id,
         "kind": picture.kind,
@@ -159,6 +163,7 @@ def _kept(picture: Picture) -> dict[str, Any]:
 
 
 def _recent(place: Place) -> list[Exam]:
+    """Today's ended exams, and older ones of which something is still owed."""
     midnight = datetime.now().replace(hour=0, minute=0, second=0, microsecond=0).timestamp()
     unsettled = {one.picture.exam_id if isinstance(one, Debt) else one.exam.id for one in owed(place)}
     exams = [exam for exam in place.ledger.exams() if exam.state != ExamState.OPEN]
@@ -166,6 +171,7 @@ def _recent(place: Place) -> list[Exam]:
 
 
 def _line(place: Place, exam: Exam) -> dict[str, Any]:
+    """One ended exam: how far its pictures and reports got."""
     debts = place.ledger.debts.deliveries("p.exam_id=?", exam.id)
     reports = place.ledger.debts.reports("r.exam_id=?", exam.id)
     line, done = exam_words(place, debts, reports)
@@ -233,6 +239,7 @@ def _owed(things: list[Debt | Report], held: int) -> dict[str, Any]:
 
 
 def _peers(place: Place) -> list[dict[str, Any]]:
+    """Each peer of the settings and whether it answers, as the courier last saw it; unknown while the courier sleeps."""
     signs = place.ledger.signs("peer:")
     beat = place.ledger.signs("courier").get("courier")
     asleep = beat is None or time.time() - beat[0] > STALE
