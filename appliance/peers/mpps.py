@@ -6,6 +6,7 @@ from datetime import datetime
 
 from pydicom.dataset import Dataset
 
+from appliance.clinic.exam import WRONG_WORKLIST_ENTRY
 from appliance.clinic.order import Order
 
 BEGUN = "IN PROGRESS"
@@ -161,6 +162,13 @@ def doubts_about_series(step: Dataset, state: str) -> Iterator[str]:
     begun, ended = (_moment(step, f"PerformedProcedureStep{word}") for word in ("Start", "End"))
     if begun and ended and ended < begun:
         yield f"the step ends ({ended}) before it begins ({begun})"
+
+
+def is_wrong_entry(step: Dataset) -> bool:
+    """Whether a step was discontinued because somebody had picked the wrong patient (CID 9300): its order still waits."""
+    reasons = step.get("PerformedProcedureStepDiscontinuationReasonCodeSequence") or []
+    code = WRONG_WORKLIST_ENTRY
+    return any((one.get("CodeValue"), one.get("CodingSchemeDesignator")) == (code.value, code.scheme) for one in reasons)
 
 
 def _references(step: Dataset) -> list[Dataset]:

@@ -32,7 +32,7 @@ MAY_NO_LONGER_BE_UPDATED = 0xA710
 
 class Ris(Scp):
     """Worklist and MPPS SCP. An order goes from SCHEDULED to STARTED with the N-CREATE that names it, and leaves the
-    worklist with COMPLETED or DISCONTINUED.
+    worklist with COMPLETED or DISCONTINUED; a step begun under the wrong entry leaves its order SCHEDULED.
 
     `orders` are the orders themselves, an order file, or None for the demo patients of today (and tomorrow of
     tomorrow). A step that lacks what PS3.4 F.7.2-1 demands is refused; what is merely odd is noted in `complaints`.
@@ -192,7 +192,7 @@ class Ris(Scp):
             if state in ENDED:
                 for doubt in mpps.doubts_about_series(merged, state):
                     self.complain(f"MPPS {uid}: {doubt}")
-                self._advance(step.orders, state)
+                self._advance(step.orders, "SCHEDULED" if mpps.is_wrong_entry(merged) else state)
             self._steps[uid] = dataclasses.replace(step, state=state, attributes=merged)
         if self.faults.strikes("mpps-lose-answer", f"set {uid} {state}"):
             hang_up(event.assoc)
@@ -222,7 +222,7 @@ class Ris(Scp):
         return found
 
     def _advance(self, keys: Sequence[str], status: str) -> None:
-        """Move orders on: STARTED, COMPLETED, DISCONTINUED."""
+        """Move orders on: STARTED, COMPLETED, DISCONTINUED; or back to SCHEDULED."""
         for key in keys:
             self._orders[key] = dataclasses.replace(self._orders[key], status=status)
 

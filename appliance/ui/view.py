@@ -4,12 +4,12 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
-from appliance.clinic.exam import REASONS, Exam, ExamState, Picture
+from appliance.clinic.exam import REASONS, WRONG_WORKLIST_ENTRY, Exam, ExamState, Picture
 from appliance.clinic.order import Order
 from appliance.clinic.patient import Patient
 from appliance.spool.debts import Debt, Report, State
 from appliance.workflow.acquire import Place
-from appliance.workflow.deliver import owed
+from appliance.workflow.owing import owed
 from appliance.workflow.session import Session
 from capture.tap import Tap
 
@@ -86,7 +86,8 @@ def _worklist(place: Place) -> dict[str, Any]:
     signs = place.ledger.signs("worklist")
     good, bad = signs.get("worklist"), signs.get("worklist-error")
     error = str(bad[1]["error"]) if bad and (good is None or bad[0] > good[0]) else ""
-    begun = {order.key for exam in place.ledger.exams(since=time.time() - 86400) for order in exam.orders}
+    recent = [exam for exam in place.ledger.exams(since=time.time() - 86400) if exam.reason != WRONG_WORKLIST_ENTRY]
+    begun = {order.key for exam in recent for order in exam.orders}  # whoever was picked by mistake still waits
     return {
         "orders": [_order(order, place) for order in place.ledger.orders() if order.key not in begun],
         "fetched_at": datetime.fromtimestamp(good[0], UTC).isoformat(timespec="seconds") if good else None,

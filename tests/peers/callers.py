@@ -180,8 +180,8 @@ def step_ended(*uids: str, state: str = "COMPLETED") -> Dataset:
     dataset.PerformedSeriesSequence = [series]
     if state == "DISCONTINUED":
         reason = Dataset()
-        reason.CodeValue, reason.CodingSchemeDesignator = "110514", "DCM"
-        reason.CodeMeaning = "Incorrect worklist entry selected"
+        reason.CodeValue, reason.CodingSchemeDesignator = "110501", "DCM"
+        reason.CodeMeaning = "Equipment failure"
         dataset.PerformedProcedureStepDiscontinuationReasonCodeSequence = [reason]
     return dataset
 

@@ -53,6 +53,18 @@ def test_an_order_goes_from_scheduled_to_started_to_gone(ris, tmp_path, end):
     assert len(ris.orders()) == len(ORDERS) - 1
 
 
+def test_a_patient_picked_by_mistake_stays_on_the_worklist(ris):
+    """The step is discontinued, its order waits for an exam as before."""
+    change = step_ended(state="DISCONTINUED")
+    reason = change.PerformedProcedureStepDiscontinuationReasonCodeSequence[0]
+    reason.CodeValue, reason.CodeMeaning = "110514", "Incorrect worklist entry selected"
+    with Modality(ris.port, "RIS") as modality:
+        modality.begin("2.25.1", step_begun(ORDERS[3]))
+        modality.change("2.25.1", change)
+    assert ris.steps()[0].state == "DISCONTINUED"
+    assert [order.status for order in ris.orders() if order.key == ORDERS[3].key] == ["SCHEDULED"]
+
+
 def test_a_step_may_fulfil_two_orders(ris):
     """The group case: both leave the worklist."""
     first, second = ORDERS[3], ORDERS[4]

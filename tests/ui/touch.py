@@ -19,6 +19,9 @@ const named = [...document.querySelectorAll('[data-testid]')].filter((one) => on
 return named.filter((one) => one.checkVisibility());
 """
 WORDS = VISIBLE.replace("filter((one) => one.checkVisibility());", "find((one) => one.checkVisibility())?.innerText;")
+SETTLE = """
+for (const moving of document.getAnimations()) if (moving.effect.getTiming().iterations !== Infinity) moving.finish();
+"""
 SHOTS = Path(__file__).parents[2] / "test-results" / "screens"
 FLAGS = [
     "--headless=new",
@@ -102,6 +105,7 @@ class Screen:
     def shot(self, name: str) -> None:
         """Keep a picture of the screen for people."""
         SHOTS.mkdir(parents=True, exist_ok=True)
+        self.script(SETTLE)
         self.driver.save_screenshot(str(SHOTS / f"{name}.png"))
 
     def complaints(self) -> list[str]:
