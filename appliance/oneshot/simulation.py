@@ -24,7 +24,7 @@ from appliance.spool.doorbell import Doorbell
 from appliance.spool.ledger import Ledger
 from appliance.spool.shelf import Shelf
 from appliance.workflow.acquire import Place
-from appliance.workflow.deliver import owed
+from appliance.workflow.owing import owed
 
 LOOK_EVERY = 0.05  # seconds
 SHOWN = 12  # pictures of an exam in the report
@@ -51,10 +51,11 @@ def simulate(settings: Settings, root: Path, args: Namespace) -> dict[str, Any]:
                 clock.turn_to(order)
                 exams[modality.play(place, one, order, args.seed).id] = time.monotonic() - began
             settled = _wait(place, plan.patience, began)
+            seconds = time.monotonic() - began
             lines = tuple(_line(place, place.ledger.exam(one), ended, settled) for one, ended in exams.items())
             peers = tuple(f"{name}: {peer.address}, {', '.join(peer.roles)}" for name, peer in settings.peers.items())
             digest = _digest(place, list(exams))
-        outcome = Outcome(plan.name, args.seed, time.monotonic() - began, digest, lines, peers)
+        outcome = Outcome(plan.name, args.seed, seconds, digest, lines, peers)
     result = _words(outcome)
     if args.report:
         result["report"] = _write(outcome, Path(args.report))
