@@ -19,7 +19,8 @@ from appliance.spool.doorbell import Doorbell
 from appliance.spool.ledger import Errand, Ledger
 from appliance.spool.shelf import Shelf
 from appliance.workflow.acquire import Place
-from appliance.workflow.deliver import Delivery, committer
+from appliance.workflow.deliver import Delivery
+from appliance.workflow.owing import committer
 
 log = logging.getLogger("dicap.courier")
 HEARTBEAT = 10.0  # seconds between two signs of life in the ledger

@@ -10,7 +10,7 @@ from appliance.errors import ApplianceError, InputError
 from appliance.oneshot.place import spool
 from appliance.settings import Settings
 from appliance.spool.debts import Debt, Report, State
-from appliance.workflow.deliver import owed
+from appliance.workflow.owing import owed
 
 LOOK_EVERY = 0.1  # seconds
 

@@ -78,6 +78,12 @@ class Trouble:
 DAY = 86400.0  # no pause is as long: what is due later than that was written by a clock that was wrong
 MANY = 500  # values in one question to the ledger
 
+def _due(column: str) -> str:
+    """A condition on (now, now + longest pause): due, or due so late that a clock was wrong when it was written."""
+    return f"({column}<=? OR {column}>?)"
+
+
+TO_SEND = f"d.destination=? AND d.state=? AND {_due('d.due')} AND p.released IS NULL"
 DELIVERIES = (
     "SELECT d.*, p.facts, p.released FROM deliveries d JOIN pictures p ON p.id = d.picture_id "
     "WHERE {} ORDER BY p.kept, p.id"
@@ -99,10 +105,21 @@ class Debts:
         """The step reports that meet a condition; a begun report stands before its ended one."""
         return [_report(row) for row in self._books.rows(REPORTS.format(condition), *values)]
 
-    def to_send(self, destination: str, now: float, longest: float = DAY) -> list[Debt]:
-        """What waits for this destination and is due; `longest` is the longest pause in seconds that can be meant."""
-        condition = f"d.destination=? AND d.state=? AND {_due('d.due')} AND p.released IS NULL"
-        return self.deliveries(condition, destination, State.WAITING, now, now + longest)
+    def to_send(self, destination: str, now: float, longest: float = DAY, exam_id: str = "") -> list[Debt]:
+        """What waits for this destination and is due, of one exam or of all.
+
+        `longest` is the longest pause in seconds that can be meant: what is put off longer is due, too.
+        """
+        condition = f"{TO_SEND} AND (?='' OR p.exam_id=?)"
+        return self.deliveries(condition, destination, State.WAITING, now, now + longest, exam_id, exam_id)
+
+    def exams_to_send(self, destination: str, now: float, longest: float = DAY) -> list[str]:
+        """The exams of which something waits for this destination and is due, the longest waiting first."""
+        question = (
+            "SELECT p.exam_id, min(p.kept) AS first FROM deliveries d JOIN pictures p ON p.id=d.picture_id "
+            f"WHERE {TO_SEND} GROUP BY p.exam_id ORDER BY first"
+        )
+        return [str(row["exam_id"]) for row in self._books.rows(question, destination, State.WAITING, now, now + longest)]
 
     def to_commit(self, destination: str, now: float, patience: float, longest: float = DAY) -> list[Debt]:
         """What was sent and is not promised yet: never asked for, or asked so long ago that it is asked again.
@@ -175,16 +192,21 @@ class Debts:
                     (trouble.due, trouble.words, trouble.advice, time.time(), debt.picture.id, debt.destination, debt.state),
                 )
 
-    def asked(self, debts: Sequence[Debt], transaction_uid: str) -> None:
-        """Commitment is being asked for: noted before the asking, since the answer may overtake us."""
+    def asked(self, debts: Sequence[Debt], transaction_uid: str, trouble: Trouble | None = None) -> None:
+        """Commitment is being asked for: noted before the asking, since the answer may overtake us.
+
+        `trouble` are the words from now on; without it they stay.
+        """
         now = time.time()
+        words = "" if trouble is None else ", words=?, advice=?"
+        said = () if trouble is None else (trouble.words, trouble.advice)
         with self._books.change() as file:
             file.execute("INSERT INTO transactions VALUES(?,?,?)", (transaction_uid, debts[0].destination, now))
             for debt in debts:
                 file.execute(
-                    "UPDATE deliveries SET transaction_uid=?, asked=?, changed=? "
+                    f"UPDATE deliveries SET transaction_uid=?, asked=?, changed=?{words} "
                     "WHERE picture_id=? AND destination=? AND state=?",
-                    (transaction_uid, now, now, debt.picture.id, debt.destination, State.SENT),
+                    (transaction_uid, now, now, *said, debt.picture.id, debt.destination, State.SENT),
                 )
 
     def of_transaction(self, transaction_uid: str, sop_instance_uids: Sequence[str]) -> list[Debt] | None:
@@ -244,11 +266,6 @@ class Debts:
             ):
                 count += file.execute(statement, values).rowcount
         return count
-
-
-def _due(column: str) -> str:
-    """A condition on (now, now + longest pause): due, or due so late that a clock was wrong when it was written."""
-    return f"({column}<=? OR {column}>?)"
 
 
 def _demand(table: dict[State, frozenset[State]], was: State, to: State) -> None:

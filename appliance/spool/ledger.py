@@ -194,6 +194,10 @@ class Ledger:
                 "UPDATE pictures SET released=? WHERE id=? AND released IS NULL", [(time.time(), one) for one in picture_ids]
             )
 
+    def is_released(self, picture_id: str) -> bool:
+        """Whether nobody is owed this object."""
+        return bool(self._books.rows("SELECT 1 FROM pictures WHERE id=? AND released IS NOT NULL", picture_id))
+
     def take_back(self, picture_id: str) -> bool:
         """A released object is owed again after all; False where its file has been let go."""
         with self._books.change() as file:
