@@ -33,7 +33,7 @@ HANDLERS = {
     "wait": ("oneshot.books", "wait"),
     "retry": ("oneshot.books", "retry"),
     "release": ("oneshot.books", "release"),
-    "simulate": ("oneshot.simulation", "simulate"),
+    "simulate": ("run", "simulate"),
     "disc": ("oneshot.discs", "disc"),
 }
 

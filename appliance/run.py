@@ -1,4 +1,4 @@
-"""The commands that run until they are told to stop: run, station, courier, hospital."""
+"""The commands that need whole processes of ours: run, station, courier, hospital, simulate."""
 
 import logging
 import signal
@@ -9,6 +9,7 @@ import threading
 import time
 from argparse import Namespace
 from pathlib import Path
+from typing import Any
 
 from appliance.settings import Settings
 from appliance.watchdog import Watchdog
@@ -66,6 +67,14 @@ def hospital(settings: Settings, root: Path, args: Namespace) -> None:
             continue
     finally:
         house.stop()
+
+
+def simulate(settings: Settings, root: Path, args: Namespace) -> dict[str, Any]:
+    """Play a scenario with a courier of its own, over a spool of its own; raises ApplianceError as simulation.simulate."""
+    from appliance.courier import Courier
+    from appliance.oneshot import simulation
+
+    return simulation.simulate(settings, args, Courier)
 
 
 def run(settings: Settings, root: Path, args: Namespace) -> None:

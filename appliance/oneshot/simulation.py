@@ -5,13 +5,12 @@ import tempfile
 import threading
 import time
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from appliance.clinic.exam import Exam
-from appliance.courier import Courier
 from appliance.dicom import syntaxes
 from appliance.dicom.procedure import Wanted
 from appliance.errors import ApplianceError, SettingsError
@@ -30,8 +29,29 @@ LOOK_EVERY = 0.05  # seconds
 SHOWN = 12  # pictures of an exam in the report
 
 
-def simulate(settings: Settings, root: Path, args: Namespace) -> dict[str, Any]:
-    """Play a scenario against the peers of the settings; raises ApplianceError (exit 1) where not all was committed."""
+class CourierLike(Protocol):
+    """What a simulation needs of a courier; roots do not import roots, so one is handed in."""
+
+    def start(self) -> int:
+        """Open the ear and start the rounds; SettingsError where the port is taken."""
+        ...
+
+    def run(self, over: threading.Event) -> None:
+        """Wait for rings until it is over."""
+        ...
+
+    def stop(self) -> None:
+        """End the rounds, close the ear."""
+        ...
+
+
+def simulate(settings: Settings, args: Namespace, courier: Callable[[Settings, Path], CourierLike]) -> dict[str, Any]:
+    """Play a scenario against the peers of the settings, with a `courier` of its own over a spool of its own.
+
+    Returns what --json prints. Raises SettingsError (exit 2) for a scenario or settings that cannot be, PeerError (exit 3)
+    where the RIS cannot be asked, InputError where its worklist has too few orders, ApplianceError (exit 1) where not all
+    was committed and told; the report is written in that case, too.
+    """
     plan = scenario.load(args.scenario)
     _demand_peers(settings)
     if args.listen:
@@ -45,7 +65,7 @@ def simulate(settings: Settings, root: Path, args: Namespace) -> dict[str, Any]:
         ledger = Ledger(spool / "ledger.sqlite")
         bell = Doorbell(spool, "courier")
         place = Place(settings, Shelf(spool), ledger, modality.uids(args.seed, chosen), ring=bell.ring, now=clock)
-        with closing(ledger), _running(settings, spool):
+        with closing(ledger), _running(courier(settings, spool)):
             exams: dict[str, float] = {}
             for one, order in chosen:
                 clock.turn_to(order)
@@ -75,10 +95,10 @@ def _demand_peers(settings: Settings) -> None:
 
 
 @contextmanager
-def _running(settings: Settings, spool: Path) -> Iterator[None]:
-    """A courier for this spool, for as long as the simulation lasts."""
-    courier = Courier(settings, spool)
-    rounds = threading.Thread(target=courier.run, name="courier", daemon=True)
+def _running(courier: CourierLike) -> Iterator[None]:
+    """Let a courier work for as long as the simulation lasts; what it then still owes goes with the spool."""
+    over = threading.Event()
+    rounds = threading.Thread(target=courier.run, args=(over,), name="courier", daemon=True)
     try:
         try:
             courier.start()
@@ -88,9 +108,10 @@ def _running(settings: Settings, spool: Path) -> Iterator[None]:
         rounds.start()
         yield
     finally:
-        courier.stop()
+        over.set()
         if rounds.ident is not None:
             rounds.join(5)
+        courier.stop()
 
 
 def _wait(place: Place, patience: float, began: float) -> dict[str, float]:
