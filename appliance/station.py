@@ -21,7 +21,7 @@ from appliance.ui.api import build
 from appliance.ui.screens import mount
 from appliance.ui.serve import Server
 from appliance.ui.view import state_of
-from appliance.workflow.acquire import Acquisition, How, Place
+from appliance.workflow.acquire import WHAT, Acquisition, How, Place
 from appliance.workflow.session import Session
 from capture.sources import open_source
 from capture.tap import Tap
@@ -56,6 +56,8 @@ class Station:
             log.warning("a file that the ledger does not know was moved to %s", stray)
         for picture in self._session.take_up():
             log.warning("a recording that was cut off is kept as %s", picture.id)
+        for what in WHAT:  # settings that no capture could meet are said now, not in front of a patient
+            self._acquisition.demand_legal((), what, replace(self._session.how(), object="sc"))
         self._bell.open()
         self._tap.start()
         host, _, port = (http or self._settings.station.http).rpartition(":")

@@ -189,6 +189,7 @@ def _import(place: Place, args: Namespace) -> dict[str, Any]:
         args.quality,
         region=region_of(args),
         usual_region=region_set(source),
+        usual_still=source.still_syntax,
         laterality=args.laterality or source.laterality,
         origin="imported",
         conversion="DI",

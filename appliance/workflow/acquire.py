@@ -17,7 +17,7 @@ from appliance.dicom import check, objects
 from appliance.dicom.anatomy import find_region
 from appliance.dicom.syntaxes import by_name
 from appliance.dicom.uids import Fresh, Uids
-from appliance.errors import CheckError, InputError, SettingsError, StateError
+from appliance.errors import CheckError, IllegalPair, InputError, SettingsError, StateError
 from appliance.events import Event, Teller, nobody
 from appliance.settings import Settings, SourceSetting
 from appliance.spool.ledger import Ending, Ledger
@@ -28,6 +28,8 @@ from capture.frame import Clip, Pixels, Still
 from capture.picture import decode_stream, read_frames
 
 Subject = Still | Clip | Document
+What = Literal["still", "clip"]
+WHAT: tuple[What, ...] = ("still", "clip")
 THUMBNAIL_WIDTH = 640  # pixels: the screen shows it large, to judge it by
 
 
@@ -57,7 +59,7 @@ class How:
     """What a picture becomes: words of COMMANDS.md for object and syntax, and what is written about it.
 
     `conversion` is how the picture came in (PS3.3 C.8.6.1). `region` was chosen by a person,
-    `usual_region` is the source's setting for orders that name none.
+    `usual_region` is the source's setting for orders that name none, `usual_still` and `usual_clip` its syntaxes.
     """
 
     object: str = "auto"
@@ -65,6 +67,8 @@ class How:
     quality: int = 90
     region: Code | None = None
     usual_region: Code | None = None
+    usual_still: str = "auto"
+    usual_clip: str = "auto"
     laterality: str = ""
     origin: str = "captured"
     conversion: str = "DV"
@@ -281,11 +285,11 @@ class Acquisition:
         self._place.tell(Event(kind, dict(facts)))
         self._place.ring()
 
-    def demand_legal(self, orders: Sequence[Order], what: Literal["still", "clip"], how: How) -> None:
+    def demand_legal(self, orders: Sequence[Order], what: What, how: How) -> None:
         """Say before a capture what would fail after it: IllegalPair, or SettingsError where a region is asked for."""
         station = self._place.settings.station
         word = how.object if how.object != "auto" else station.object
-        syntax = how.syntax if how.syntax != "auto" else station.clip_syntax if what == "clip" else station.still_syntax
+        syntax = self._syntax(how, what)
         if syntax != "auto":
             objects.demand_pair("sc" if word == "auto" else word, by_name(syntax), what)
         if what == "clip" and word.startswith("vl-") and (how.region or find_region(orders, how.usual_region)) is None:
@@ -318,16 +322,24 @@ class Acquisition:
     def _write(self, out: Path, making: objects.Making, subject: Subject, how: How) -> objects.Written:
         if isinstance(subject, Document):
             return objects.write_document(out, making, subject.path, subject.title)
+        what: What = "clip" if isinstance(subject, Clip) else "still"
+        word = self._syntax(how, what)
+        try:
+            return _write_as(out, making, subject, word, how)
+        except IllegalPair as error:
+            if how.syntax != "auto" or word == "auto":
+                raise
+            # only the settings say so: a picture that was taken is never lost for that
+            self._place.tell(Event("object.otherwise", {"words": f"{error} Written as auto instead."}))
+            return _write_as(out, making, subject, "auto", how)
+
+    def _syntax(self, how: How, what: What) -> str:
+        """The first word that is not auto: asked for, the source's, the station's."""
         station = self._place.settings.station
-        word = how.syntax
-        if word == "auto":
-            word = station.clip_syntax if isinstance(subject, Clip) else station.still_syntax
-            if isinstance(subject, Clip) and word != "auto" and by_name(word).codec != subject.codec != "raw":
-                word = "auto"  # the recorder had to take another codec than the settings say
-        syntax = objects.auto_syntax(subject, word)
-        if isinstance(subject, Clip):
-            return objects.write_clip(out, making, subject, syntax, how.quality, how.fragmentable)
-        return objects.write_still(out, making, subject, syntax, how.quality)
+        words = (how.syntax, how.usual_clip, station.clip_syntax) if what == "clip" else (
+            how.syntax, how.usual_still, station.still_syntax
+        )  # fmt: skip
+        return next((word for word in words if word != "auto"), "auto")
 
     def _demand_legal(self, out: Path, origin: str) -> None:
         if origin in ("received", "faulty"):
@@ -337,6 +349,13 @@ class Acquisition:
         except CheckError as error:
             aside = self._place.shelf.set_aside(out)
             raise CheckError(str(error), f"The picture is safe in {aside}. {CheckError.advice}") from error
+
+
+def _write_as(out: Path, making: objects.Making, subject: Still | Clip, word: str, how: How) -> objects.Written:
+    syntax = objects.auto_syntax(subject, word)
+    if isinstance(subject, Clip):
+        return objects.write_clip(out, making, subject, syntax, how.quality, how.fragmentable)
+    return objects.write_still(out, making, subject, syntax, how.quality)
 
 
 def _conversion(subject: Subject, how: How) -> str:

@@ -175,6 +175,8 @@ class Session:
             syntax=syntax,
             quality=source.quality,
             usual_region=region_set(source),
+            usual_still=source.still_syntax,
+            usual_clip=source.clip_syntax,
             laterality=source.laterality,
             conversion="SYN" if source.spec.startswith("testcard") else "DI" if ":" in source.spec.split("/")[0] else "DV",
         )
