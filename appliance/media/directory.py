@@ -23,7 +23,10 @@ _ALONE = {"PRIVATE", "HANGING PROTOCOL", "PALETTE", "IMPLANT", "IMPLANT ASSY", "
 
 @dataclass(frozen=True)
 class Entry:
-    """A record that names a file: its File ID joined by slashes, the record, and the records above it, patient first."""
+    """A record that names a file.
+
+    `name` is its File ID joined by slashes, `above` are the records that led to it, the patient's first.
+    """
 
     name: str
     record: Dataset
@@ -32,14 +35,21 @@ class Entry:
 
 @dataclass
 class Directory:
-    """What a DICOMDIR lists, and every fault found in it, in words."""
+    """What a DICOMDIR lists, and every fault found in it, in words.
+
+    `entries` are in the order of the links. A fault in one place does not hide those in others.
+    """
 
     entries: list[Entry] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
 
 
 def read(path: Path) -> Directory:
-    """Walk all links of a DICOMDIR; InputError where it cannot be read at all."""
+    """Walk all links of a DICOMDIR from its root, as a reader does (PS3.3 F.2.2).
+
+    The sequence of the records alone would show a whole list even where its links are broken. Raises InputError where the
+    file cannot be read at all.
+    """
     try:
         root = dcmread(path)
         records = {int(one.seq_item_tell): one for one in root.get("DirectoryRecordSequence") or []}
@@ -54,6 +64,7 @@ def read(path: Path) -> Directory:
 
 
 def _of_root(root: Dataset) -> Iterator[str]:
+    """Faults of the file itself: its class, its syntax, its own word on whether it is consistent (PS3.10 8.6)."""
     if root.file_meta.get("MediaStorageSOPClassUID") != DIRECTORY:
         yield "the DICOMDIR is not a Media Storage Directory"
     if root.file_meta.get("TransferSyntaxUID") != EXPLICIT:
@@ -63,7 +74,10 @@ def _of_root(root: Dataset) -> Iterator[str]:
 
 
 class _Walk:
-    """One walk from the root along the links; a link that leads astray ends its chain."""
+    """One walk from the root along the links; a link that leads astray ends its chain.
+
+    Every record is looked at once: a second link to it is a fault, and so is a record that no link reaches.
+    """
 
     def __init__(self, found: Directory, records: dict[int, Dataset]) -> None:
         self._found = found
@@ -101,6 +115,7 @@ class _Walk:
         return last
 
     def _in_place(self, record: Dataset, above: tuple[Dataset, ...], offset: int) -> bool:
+        """Whether a record may stand where the links put it: patient, study, series, object (PS3.3 F.4)."""
         kind = str(record.get("DirectoryRecordType") or "nameless")
         if "PRIVATE" in (kind, *(one.get("DirectoryRecordType") for one in above)):
             right = len(above) < 8
@@ -114,6 +129,10 @@ class _Walk:
         return right
 
     def _take(self, record: Dataset, above: tuple[Dataset, ...], offset: int) -> None:
+        """Note the file that a record names, and what the record lacks.
+
+        Rows and Columns are keys of some profiles only, and a study may be known by another key than its UID.
+        """
         kind = str(record.get("DirectoryRecordType"))
         lacking = missing(record, [kind]) if kind in KEYS else []
         # Rows, Columns are keys of some profiles only; a study may be named by another key

@@ -45,6 +45,10 @@ def write_iso(folder: Path, image: Path, udf: bool = False) -> int:
 
 
 def _add(iso: Any, path: Path, name: str, udf: bool) -> None:
+    """Put one file or folder into an image under its own name, with version number 1 (PS3.12 F.2.2.2).
+
+    InputError for a file that is larger than one extent of level 1.
+    """
     more = {"udf_path": name} if udf else {}
     if path.is_dir():
         iso.add_directory(name, **more)
@@ -88,7 +92,7 @@ def digests(image: Path) -> dict[str, str]:
 
 
 class _Hashing:
-    """A stream that keeps nothing but a digest."""
+    """A stream that keeps nothing but the SHA-256 of what it was given."""
 
     def __init__(self) -> None:
         self.digest = hashlib.sha256()
@@ -100,6 +104,11 @@ class _Hashing:
 
 
 def _each(image: Path, take: Callable[[str, Callable[[BinaryIO], None]], None]) -> None:
+    """Call `take` for every file of an image, with its plain name and a function that pours its bytes into a stream.
+
+    InputError where it is no image, where it ends too early, and before a name that could lead out of a folder is used:
+    whoever made the image chose the names.
+    """
     iso = pycdlib.PyCdlib()
     try:
         iso.open(str(image))
@@ -120,7 +129,7 @@ def _each(image: Path, take: Callable[[str, Callable[[BinaryIO], None]], None]) 
 
 
 class _Counting:
-    """A stream that counts what goes through."""
+    """A stream that counts what goes through it to another."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream

@@ -1,10 +1,8 @@
 """A file-set with its DICOMDIR, to a named profile (PS3.10 8, PS3.11)."""
 
-import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +14,7 @@ from appliance.dicom.stored import Stored
 from appliance.dicom.syntaxes import Syntax
 from appliance.errors import DiskFull, InputError
 from appliance.media import pages, preview, records
+from appliance.media.cards import FOLDER
 from appliance.media.profiles import MEDIA, Medium, choose
 
 SLACK = 1.05  # a file-set may be this much larger than its objects: records, pages, small pictures
@@ -23,46 +22,17 @@ SLACK = 1.05  # a file-set may be this much larger than its objects: records, pa
 
 @dataclass(frozen=True)
 class Handout:
-    """What was made: where, the profiles it keeps, how many objects, how many bytes, and what must be said about it."""
+    """What was made.
+
+    `profiles` are the application profiles that the file-set keeps, `objects` their number, `size` the bytes of all files,
+    `notes` what a person should know, in sentences.
+    """
 
     folder: Path
     profiles: tuple[str, ...]
     objects: int
     size: int
     notes: tuple[str, ...] = ()
-
-
-@contextmanager
-def whole(folder: Path) -> Iterator[Path]:
-    """A place to fill that becomes `folder` when all went well; after any error nothing of it is left.
-
-    An empty folder that is there already, as the mount point of a stick is, is filled itself and emptied after an error.
-    InputError where it is not empty or no folder.
-    """
-    if folder.is_dir() and not any(folder.iterdir()):
-        try:
-            yield folder
-        except BaseException:
-            for left in folder.iterdir():
-                shutil.rmtree(left) if left.is_dir() else left.unlink()
-            raise
-        _sync(folder)
-        return
-    if folder.exists():
-        raise InputError(f"{folder} exists and is not empty", "Name a new folder; nothing was written.")
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    except OSError as error:
-        raise InputError(f"{folder} cannot be made: {error.strerror}", "Nothing was written.") from error
-    try:
-        work.chmod(0o755)
-        yield work
-        _sync(work)
-        work.rename(folder)
-    except BaseException:
-        shutil.rmtree(work, ignore_errors=True)
-        raise
 
 
 def medium_for(word: str, objects: Sequence[Path], is_image: bool) -> Medium:
@@ -79,8 +49,9 @@ def medium_for(word: str, objects: Sequence[Path], is_image: bool) -> Medium:
 def make(folder: Path, objects: Sequence[Path], medium: Medium) -> Handout:
     """Write a file-set into an empty folder: objects, previews, README.TXT, INDEX.HTM, and last the DICOMDIR.
 
-    An object in a syntax that the profile does not have is transcoded without loss; a video stays as it is. Raises
-    InputError where an object cannot be handed over or all does not fit, DiskFull. Fill it inside `whole`.
+    An object in a syntax that the profile does not have is transcoded without loss, frame by frame and under its own UID; a
+    video stays byte for byte what it is. Nothing larger than a frame is held in memory. Raises InputError where an object
+    cannot be handed over (every mistake named at once) or all does not fit, DiskFull. Fill it inside `whole.whole`.
     """
     if not objects:
         raise InputError("there is no object to hand over", "Nothing was written.")
@@ -93,7 +64,7 @@ def make(folder: Path, objects: Sequence[Path], medium: Medium) -> Handout:
     file_set.ID = "DICAP"
     found: list[Syntax] = []
     shown = []
-    (folder / pages.FOLDER).mkdir()
+    (folder / FOLDER).mkdir()
     for number, (path, header) in enumerate(zip(objects, headers, strict=True), 1):
         leaf, record = records.branch(header)
         target = folder / file_set.add_custom(header, leaf).FileID
@@ -101,7 +72,7 @@ def make(folder: Path, objects: Sequence[Path], medium: Medium) -> Handout:
         syntax = _bring(path, target, medium)
         record.ReferencedTransferSyntaxUIDInFile = UID(syntax)
         found.append(syntaxes.by_uid(syntax))
-        shown.append(preview.make(target, header, folder / pages.FOLDER, number))
+        shown.append(preview.make(target, header, folder / FOLDER, number))
     profiles, notes = _claims(found, medium)
     pages.write(folder, "INDEX.HTM", pages.index(shown))
     pages.write(folder, "README.TXT", pages.readme(medium.name, profiles, len(objects), notes))
@@ -116,7 +87,10 @@ def make(folder: Path, objects: Sequence[Path], medium: Medium) -> Handout:
 
 
 def _bring(path: Path, target: Path, medium: Medium) -> str:
-    """Copy an object to its place on the disc, or transcode it there; returns the UID of the syntax it then has."""
+    """Copy an object to its place on the disc, or transcode it there; returns the UID of the syntax it then has.
+
+    What the fallback codec does not carry (signed samples, odd colour models) goes uncompressed, as every profile allows.
+    """
     with _stored(path) as stored:
         own, uid, has_pixels = stored.syntax, stored.uid, stored.has_pixels
     try:
@@ -136,6 +110,7 @@ def _bring(path: Path, target: Path, medium: Medium) -> str:
 
 
 def _transcoded(path: Path, target: Path, syntax: Syntax) -> str:
+    """Transcode, and return the syntax's UID; InputError where it does not carry the object."""
     encapsulate.transcode(path, target, syntax)
     return syntax.uid
 
@@ -152,6 +127,7 @@ def _claims(found: Sequence[Syntax], medium: Medium) -> tuple[tuple[str, ...], t
 
 
 def _demand_space(folder: Path, objects: Sequence[Path]) -> None:
+    """Raise DiskFull unless the folder's disk has room for all objects at their largest."""
     needed = 0
     for path in objects:
         with _stored(path) as stored:
@@ -171,19 +147,8 @@ def _unpacked(path: Path, stored: Stored) -> int:
 
 
 def _stored(path: Path) -> Stored:
+    """An object opened for reading; InputError where the file is gone, as the courier may let it go at any time."""
     try:
         return Stored(path)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}", "Nothing was written.") from error
-
-
-def _sync(folder: Path) -> None:
-    """Wait until all of it lies on the medium: a stick is pulled out as soon as we say that it is done."""
-    if os.name != "posix":
-        return  # other systems flush what is closed, and cannot open a folder
-    for path in [*folder.rglob("*"), folder]:
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

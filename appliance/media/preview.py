@@ -25,7 +25,11 @@ _DOCUMENT, _LENGTH = 0x00420011, 0x00420015
 
 @dataclass(frozen=True)
 class Preview:
-    """What a page shows of one object: its header, and the names of the JPEG and the document beside the page, if any."""
+    """What a page shows of one object.
+
+    `header` is what records.header_of read; `picture` and `document` are the names of the JPEG and of the PDF in the pages'
+    folder, empty where there is none.
+    """
 
     header: Dataset
     is_video: bool
@@ -34,7 +38,11 @@ class Preview:
 
 
 def make(path: Path, header: Dataset, folder: Path, number: int) -> Preview:
-    """Write the JPEG, or the document, of an object into `folder`; without a picture where it cannot be shown."""
+    """Write the JPEG, or the document, of an object into `folder`, and return what the page shows of it.
+
+    `number` makes the names. An object that cannot be shown here (palette colour, 32 bits) gets no picture, and is no fault:
+    a viewer shows it.
+    """
     if "EncapsulatedDocument" in header:
         name = f"D{number:07}.PDF"
         is_pdf = header.get("MIMETypeOfEncapsulatedDocument") == "application/pdf"
@@ -51,7 +59,10 @@ def make(path: Path, header: Dataset, folder: Path, number: int) -> Preview:
 
 
 def _first_of_video(path: Path, header: Dataset) -> Pixels:
-    """The first picture of a video, decoded from a copy of its beginning; MP4 is copied whole, its index may be last."""
+    """The first picture of a video, decoded from a copy of its beginning; MP4 is copied whole, its index may be last.
+
+    InputError or CaptureError where it cannot be decoded.
+    """
     with Stored(path) as stored, tempfile.TemporaryDirectory(prefix="dicap-preview-") as work:
         copy = Path(work) / "video"
         with copy.open("wb") as file:
@@ -71,7 +82,10 @@ def _first_of_video(path: Path, header: Dataset) -> Pixels:
 
 
 def _shown(picture: Pixels, header: Dataset) -> Pixels:
-    """The picture with 8 bits as a screen shows it: through the object's window, else from darkest to brightest."""
+    """The picture with 8 bits as a screen shows it: through the object's window, else from darkest to brightest.
+
+    (rows, columns) or (rows, columns, 3) uint8; the window is PS3.3 C.11.2.1.2's linear one.
+    """
     inverted = header.get("PhotometricInterpretation") == "MONOCHROME1"
     if picture.dtype.itemsize > 1 or (picture.ndim == 2 and header.get("WindowWidth") is not None):
         slope, intercept = float(header.get("RescaleSlope") or 1), float(header.get("RescaleIntercept") or 0)
@@ -87,6 +101,7 @@ def _shown(picture: Pixels, header: Dataset) -> Pixels:
 
 
 def _first(header: Dataset, keyword: str) -> float:
+    """The first value of a DS attribute that may have several, 0 where there is none."""
     value = header.get(keyword)
     several = value if isinstance(value, list) or hasattr(value, "__getitem__") else [value]
     return float(several[0] or 0) if len(several) else 0.0

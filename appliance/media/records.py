@@ -14,7 +14,11 @@ from appliance.errors import InputError
 
 @dataclass(frozen=True)
 class Keys:
-    """The keys of one type of record: must have a value (type 1), may be empty (2), copied where there is one (1C)."""
+    """The keys of one type of record.
+
+    `must` have a value (type 1), `may_be_empty` are there in any case (type 2), `where_known` are copied where the object
+    has a value (type 1C of PS3.11 H.3.3.1, and 3).
+    """
 
     must: tuple[str, ...]
     may_be_empty: tuple[str, ...] = ()
@@ -58,7 +62,8 @@ _READ = [
 def header_of(path: Path) -> Dataset:
     """What the records and the pages need of an object, with its file meta; a document's bytes stay on disk.
 
-    Raises InputError where the file is gone or is not a DICOM file.
+    Of an encapsulated document only the fact that there is one is kept. Raises InputError where the file is gone or is not
+    a DICOM file.
     """
     try:
         header = dcmread(path, defer_size=1 << 16, stop_before_pixels=True, specific_tags=_READ)
@@ -116,12 +121,16 @@ def missing(record: Dataset, types: Iterable[str]) -> list[str]:
 
 
 def _differ(one: Dataset, other: Dataset, keyword: str) -> bool:
+    """Whether two objects both say something, and not the same."""
     values = [str(header.get(keyword) or "") for header in (one, other)]
     return all(values) and values[0] != values[1]
 
 
 def complete(headers: Sequence[Dataset]) -> None:
-    """What any object of a patient, study or series says goes into all its records: the first object may not know it."""
+    """What any object of a patient, study or series says goes into all its records: the first object may not know it.
+
+    PS3.11 H.3.3.1 asks for a key where *any* object below the record has a value. The headers are changed, not the objects.
+    """
     for kind, owner in _OWNERS.items():
         for keyword in (*KEYS[kind].may_be_empty, *KEYS[kind].where_known):
             known: dict[str, Dataset] = {}
@@ -135,6 +144,7 @@ def complete(headers: Sequence[Dataset]) -> None:
 
 
 def _same_letters(one: Dataset, other: Dataset) -> bool:
+    """Whether text of one object may be written among the text of the other as it is."""
     return str(one.get("SpecificCharacterSet")) == str(other.get("SpecificCharacterSet"))
 
 
@@ -154,6 +164,7 @@ def branch(header: Dataset) -> tuple[RecordNode, Dataset]:
 
 
 def _record(kind: str, header: Dataset) -> Dataset:
+    """One directory record, without its links and its file, which pydicom's FileSet writes."""
     record = Dataset()
     record.DirectoryRecordType = kind
     if header.get("SpecificCharacterSet"):

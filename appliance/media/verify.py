@@ -3,18 +3,15 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
 
 from pydicom.dataset import Dataset
 
 from appliance.dicom import syntaxes
-from appliance.dicom.elements import UNDEFINED, opened
 from appliance.errors import InputError
 from appliance.media import directory, profiles, records
 from appliance.media.directory import Entry
+from appliance.media.intact import is_dicom, read_to_end
 
-_PIECE = 1 << 20
-_DOCUMENT = 0x00420011
 _MANY = 20
 # (what it is called, keyword in the record of which level, keyword in the file)
 _TWINS = (
@@ -28,7 +25,11 @@ _TWINS = (
 
 @dataclass(frozen=True)
 class Verdict:
-    """What was found: how many objects the DICOMDIR lists, every fault in words (none: the disc is good), and notes."""
+    """What was found.
+
+    `objects` is how many the DICOMDIR lists; `faults` are sentences, none for a good disc; `notes` are what a person should
+    know though it is no fault.
+    """
 
     objects: int
     faults: tuple[str, ...]
@@ -38,7 +39,8 @@ class Verdict:
 def verify(folder: Path) -> Verdict:
     """Walk the links of the DICOMDIR, compare every record with its file, and read every file to its end.
 
-    A folder is meant to be the root of a medium (PS3.3 F, PS3.10 8). Nothing is raised for a bad disc.
+    `folder` is meant to be the root of a medium (PS3.3 F, PS3.10 8). Nothing is raised for a bad disc, whatever is wrong
+    with it; nothing is read outside the folder.
     """
     there = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
     if "DICOMDIR" not in there:
@@ -67,13 +69,14 @@ def verify(folder: Path) -> Verdict:
 
 
 def _absent(name: str, there: dict[str, Path]) -> str:
+    """The fault of a listed file that is not there, or not under that very name."""
     twin = next((one for one in there if one.upper() == name.upper()), "")
     return f"{name} is listed but is there as {twin}: names are upper case" if twin else f"{name} is listed but not there"
 
 
 def _of_others(names: set[str], there: dict[str, Path], notes: list[str]) -> Iterator[str]:
     """Objects that no record names are a fault (PS3.11 D.3.3); a program is worth a word; other files may be there."""
-    unlisted = [name for name in sorted(names) if _is_dicom(there[name])]
+    unlisted = [name for name in sorted(names) if is_dicom(there[name])]
     if len(unlisted) > _MANY:
         yield f"{len(unlisted)} objects are not in the DICOMDIR: {', '.join(unlisted[:3])} …"
         unlisted = []
@@ -85,9 +88,10 @@ def _of_others(names: set[str], there: dict[str, Path], notes: list[str]) -> Ite
 
 
 def _of_file(path: Path, entry: Entry, notes: list[str]) -> Iterator[str]:
+    """Faults of one listed file: can it be read, is it the one that its record means, does any profile know its syntax."""
     name = entry.name
     try:
-        _read_to_end(path)
+        read_to_end(path)
         header = records.header_of(path)
     except (InputError, OSError) as error:
         yield f"{name} cannot be read: {error}"
@@ -104,6 +108,7 @@ def _of_file(path: Path, entry: Entry, notes: list[str]) -> Iterator[str]:
 
 
 def _compared(entry: Entry, header: Dataset) -> Iterator[str]:
+    """Faults of a file that is another than its records say: UIDs, syntax, patient, study, series, numbers."""
     record = entry.record
     pairs = [
         ("SOP Class", record.get("ReferencedSOPClassUIDInFile"), header.get("SOPClassUID")),
@@ -118,48 +123,3 @@ def _compared(entry: Entry, header: Dataset) -> Iterator[str]:
     for what, listed, found in pairs:
         if listed != found:
             yield f"{entry.name}: the DICOMDIR says {what} {listed}, the file says {found}"
-
-
-def _read_to_end(path: Path) -> None:
-    """Read every byte that belongs to an object; InputError where it is cut off."""
-    with opened(path) as file:
-        ends = [one.position + one.length for one in file.dataset.elements.values() if one.position >= 0]
-        if max(ends, default=0) > file.size:
-            raise InputError("it is cut off")
-        if file.pixels_at < 0:
-            last = file.dataset.elements[file.dataset.order[-1]] if file.dataset.order else None
-            if last is not None and last.position >= 0 and last.position + last.length != file.size:
-                raise InputError("it is cut off")
-            if not file.dataset.has(_DOCUMENT):
-                raise InputError("it has neither picture nor document: it is cut off")
-            _pass(file.stream, 0, file.size)
-            return
-        head = _bytes(file.stream, file.pixels_at, 8 if file.implicit else 12)
-        length = int.from_bytes(head[-4:], "little")
-        if length != UNDEFINED:
-            _pass(file.stream, file.stream.tell(), length)
-            return
-        # items of encapsulated pixel data up to their delimiter (PS3.5 A.4)
-        while (item := _bytes(file.stream, file.stream.tell(), 8))[:4] == b"\xfe\xff\x00\xe0":
-            _pass(file.stream, file.stream.tell(), int.from_bytes(item[4:], "little"))
-        if item != b"\xfe\xff\xdd\xe0\0\0\0\0":
-            raise InputError("its pixel data are damaged: an item begins where none can")
-
-
-def _bytes(stream: BinaryIO, begin: int, length: int) -> bytes:
-    stream.seek(begin)
-    found = stream.read(length)
-    if len(found) < length:
-        raise InputError("it is cut off")
-    return found
-
-
-def _pass(stream: BinaryIO, begin: int, length: int) -> None:
-    """Read so many bytes and keep none: a disc may fail anywhere."""
-    for at in range(0, length, _PIECE):
-        _bytes(stream, begin + at, min(_PIECE, length - at))
-
-
-def _is_dicom(path: Path) -> bool:
-    with path.open("rb") as stream:
-        return stream.read(132)[128:] == b"DICM"

@@ -11,11 +11,15 @@ from appliance.workflow import publish
 
 
 def disc(settings: Settings, root: Path, args: Namespace) -> dict[str, Any]:
-    """Make a disc of exams, or verify one; raises ApplianceError (exit 1) where a disc has faults."""
+    """Make a disc of exams, or verify one; returns what --json prints.
+
+    Raises ApplianceError (exit 1) where a disc has faults, which its report lists, and what publish.hand_over raises.
+    """
     return _make(settings, root, args) if args.action == "make" else _verify(args)
 
 
 def _make(settings: Settings, root: Path, args: Namespace) -> dict[str, Any]:
+    """Hand over the exams that were named; SettingsError (exit 2) where nobody said where to."""
     if not args.output:
         raise SettingsError("where to? Name -o OUT.iso or -o DIR")
     with spool(settings, root) as place:
@@ -31,6 +35,7 @@ def _make(settings: Settings, root: Path, args: Namespace) -> dict[str, Any]:
 
 
 def _verify(args: Namespace) -> dict[str, Any]:
+    """Verify each image or folder that was named; all are looked at before any fault is raised."""
     verdicts = {word: publish.verify(Path(word)) for word in args.what}
     result = {
         "discs": [

@@ -115,7 +115,11 @@ def _running(courier: CourierLike) -> Iterator[None]:
 
 
 def _wait(place: Place, patience: float, began: float) -> dict[str, float]:
-    """Until nothing waits any more, or the patience is at its end: for each exam, when nothing of it was owed."""
+    """Wait until nothing is owed any more, nothing but what was refused, or the patience is at its end.
+
+    Returns for each exam the seconds since `began` after which nothing of it was owed; an exam that never came that far is
+    not in it.
+    """
     settled: dict[str, float] = {}
     deadline = time.monotonic() + patience
     every = {exam.id for exam in place.ledger.exams()}
@@ -131,6 +135,7 @@ def _wait(place: Place, patience: float, began: float) -> dict[str, float]:
 
 
 def _line(place: Place, exam: Exam, ended: float, settled: dict[str, float]) -> ExamLine:
+    """How one exam fared, from the ledger alone: an object counts where every archive has it."""
     debts = place.ledger.debts.deliveries("p.exam_id=?", exam.id)
     reports = place.ledger.debts.reports("r.exam_id=?", exam.id)
     pictures = place.ledger.pictures(exam.id)
@@ -156,6 +161,7 @@ def _line(place: Place, exam: Exam, ended: float, settled: dict[str, float]) -> 
 
 
 def _shown(place: Place, picture_id: str) -> Shown:
+    """One object for the report, with the small picture that the workflow made of it."""
     picture = place.ledger.picture(picture_id)
     small = place.shelf.thumbnail(picture.id)
     syntax = syntaxes.by_uid(picture.syntax_uid).name
@@ -173,6 +179,7 @@ def _digest(place: Place, exam_ids: list[str]) -> str:
 
 
 def _write(outcome: Outcome, folder: Path) -> str:
+    """Write the report; returns where it lies. ApplianceError where the folder cannot be written."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "report.html").write_text(report.page(outcome), encoding="utf-8")
@@ -183,6 +190,7 @@ def _write(outcome: Outcome, folder: Path) -> str:
 
 
 def _words(outcome: Outcome) -> dict[str, Any]:
+    """The outcome as plain values for --json."""
     return {
         "scenario": outcome.scenario,
         "seed": outcome.seed,

@@ -19,8 +19,8 @@ FINDING = WATER + 30
 def ct_slice(seed: int, index: int, count: int) -> Pixels:
     """One axial slice (256, 256) uint16 of 12 bits, Hounsfield units + 1024, seen from the feet.
 
-    The same seed is the same person: its slices, `index` of `count` from the top, belong together. Noise differs from
-    slice to slice.
+    The same seed is the same person: its slices, `index` of `count` from the top of the chest to the kidneys, belong
+    together. Noise differs from slice to slice. What lies outside the field of view is 0.
     """
     person = Grain(seed)
     build = person.between(-6, 6)  # percent broader or slimmer
@@ -57,6 +57,7 @@ def _circle() -> Pixels:
 
 
 def _ellipse(picture: Pixels, down: int, right: int, size: tuple[int, int], value: int) -> None:
+    """Fill an ellipse given by its distance from the middle, down and to the right, and its half height and width."""
     fill(picture, (MIDDLE + down, MIDDLE + right, size[0], size[1]), value)
 
 

@@ -18,7 +18,11 @@ WINDOW = (40, 400)  # centre and width in Hounsfield units
 
 
 def write_slice(out: Path, making: Making, picture: Pixels, frame_of_reference: str) -> Written:
-    """Write stored values of 12 bits (Hounsfield units + 1024) as CT Image, Explicit VR Little Endian."""
+    """Write stored values of 12 bits (Hounsfield units + 1024) as CT Image, Explicit VR Little Endian.
+
+    `picture` is (rows, columns) uint16, `frame_of_reference` the UID that all slices of an exam share. The modules are those
+    of PS3.3 A.3; what dicom.modules writes for every object is not repeated here.
+    """
     dataset = Dataset()
     zone = making.zone
     created = making.created or making.exam.started

@@ -52,7 +52,10 @@ def turned(angle: int, length: int) -> tuple[int, int]:
 
 
 def fill(picture: Pixels, ellipse: tuple[int, int, int, int], value: int) -> None:
-    """Fill an ellipse given as middle row, middle column, half height, half width; what lies outside is left out."""
+    """Fill an ellipse given as middle row, middle column, half height, half width; what lies outside is left out.
+
+    `picture` may have one sample or several; all get the value.
+    """
     row, column, high, wide = ellipse
     top, left = max(0, row - high), max(0, column - wide)
     part = picture[top : max(0, row + high + 1), left : max(0, column + wide + 1)]
@@ -81,6 +84,7 @@ def triangle(values: Pixels, period: int) -> Pixels:
 
 @cache
 def _sines() -> Pixels:
+    """The table as an array, to be looked up by arrays."""
     return np.array(sine(), np.int32)
 
 

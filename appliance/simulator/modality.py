@@ -69,7 +69,11 @@ def uids(seed: int, chosen: Sequence[tuple[ExamPlan, Order]]) -> Seeded:
 
 
 def play(place: Place, plan: ExamPlan, order: Order, seed: int) -> Exam:
-    """One exam from beginning to end into the spool of `place`, whose UIDs and clock are the scenario's."""
+    """One exam from beginning to end into the spool of `place`, whose UIDs and clock are the scenario's.
+
+    What the pictures show comes from `seed` and the order alone, so that another exam before it changes nothing. Raises what
+    the workflow raises.
+    """
     acquisition = Acquisition(place)
     exam = acquisition.begin([order])
     own = zlib.crc32(f"{seed}/{order.key}".encode())
@@ -86,6 +90,7 @@ def play(place: Place, plan: ExamPlan, order: Order, seed: int) -> Exam:
 
 
 def _slices(place: Place, acquisition: Acquisition, exam: Exam, plan: ExamPlan, seed: int) -> None:
+    """A CT exam: slices of one person, each an object, in one frame of reference."""
     frame_of_reference = Seeded(f"{seed} {exam.study_uid}").named("frame of reference")
     for number in range(plan.pictures):
         picture = phantoms.ct_slice(seed, number, plan.pictures)
@@ -109,6 +114,7 @@ def _windowed(picture: Pixels) -> Pixels:
 
 
 def _cine(place: Place, acquisition: Acquisition, exam: Exam, frames: Sequence[partial[Pixels]]) -> None:
+    """A loop as one multi-frame object; its frames are drawn one by one, by way of a file."""
     first = frames[0]()
     with tempfile.TemporaryDirectory(prefix="dicap-cine-") as folder:
         path = Path(folder) / "cine.raw"

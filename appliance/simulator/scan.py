@@ -16,7 +16,10 @@ HALF = 126  # half the sector's opening, TURN to the full turn: 44 degrees
 
 
 def ultrasound_frame(seed: int, number: int) -> Pixels:
-    """One frame (480, 640) uint8 of a loop; `number` is the frame's place in it, the same seed is the same patient."""
+    """One frame (480, 640) uint8 of a loop; `number` is the frame's place in it, the same seed is the same patient.
+
+    Drawn beam by beam as the scanner hears it, then laid out as a sector. A beat of the heart has BEAT frames.
+    """
     person = Grain(seed)
     tilt, thick = person.between(-14, 14), person.between(0, 8)
     phase = sine()[number * TURN // BEAT % TURN] if number % BEAT < BEAT // 2 else 0
@@ -56,6 +59,7 @@ def _sector() -> tuple[Pixels, Pixels]:
 
 
 def _edges() -> list[int]:
+    """The angles between which the beams lie, one more than there are beams."""
     return [(2 * line - LINES) * HALF // LINES for line in range(LINES + 1)]
 
 

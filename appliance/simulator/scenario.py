@@ -28,7 +28,7 @@ class ExamPlan:
 
 @dataclass(frozen=True)
 class Scenario:
-    """A scenario: its exams in order, and the seconds until everything must be committed."""
+    """A scenario: its exams in order, and the seconds until everything must be committed and told."""
 
     name: str
     exams: tuple[ExamPlan, ...]
@@ -36,7 +36,10 @@ class Scenario:
 
 
 def load(word: str) -> Scenario:
-    """A scenario from a file, or a shipped one by its name; raises SettingsError with every mistake."""
+    """A scenario from a TOML file, or a shipped one by its name.
+
+    Raises SettingsError with every mistake in the file at once, each with its place and the nearest right word.
+    """
     try:
         if word in SHIPPED:
             text = (files("appliance.simulator") / f"{word}.toml").read_text(encoding="utf-8")
@@ -55,6 +58,7 @@ def load(word: str) -> Scenario:
 
 
 def _mistakes(tree: dict[str, Any]) -> Iterator[str]:
+    """Everything that is wrong with a file, from its top down."""
     yield from _strangers(tree, _TOP, "top")
     if not isinstance(tree.get("name", ""), str):
         yield f"top: name is text, not {tree['name']!r}"
@@ -72,6 +76,7 @@ def _mistakes(tree: dict[str, Any]) -> Iterator[str]:
 
 
 def _of_exam(entry: dict[str, Any], place: str) -> Iterator[str]:
+    """Everything that is wrong with one [[exam]]; `place` says which."""
     yield from _strangers(entry, _EXAM, place)
     if "modality" not in entry:
         yield f"{place}: modality is missing; there are {', '.join(MODALITIES)}"
@@ -92,6 +97,7 @@ def _of_exam(entry: dict[str, Any], place: str) -> Iterator[str]:
 
 
 def _strangers(tree: dict[str, Any], known: Iterable[str], place: str) -> Iterator[str]:
+    """The keys that nobody knows, each with the nearest that is known."""
     for key in tree:
         if key not in known:
             near = difflib.get_close_matches(key, list(known), 1)

@@ -12,6 +12,7 @@ from appliance.media import disc, fileset
 from appliance.media.fileset import Handout
 from appliance.media.verify import Verdict
 from appliance.media.verify import verify as verify_folder
+from appliance.media.whole import whole
 from appliance.workflow.acquire import Place
 
 
@@ -28,7 +29,7 @@ def hand_over(place: Place, exam_ids: Sequence[str], output: Path, profile: str)
     paths = [path for exam_id in dict.fromkeys(exam_ids) for path in _pictures(place, exam_id)]
     medium = fileset.medium_for(profile, paths, is_image)
     if not is_image:
-        with fileset.whole(output) as folder:
+        with whole(output) as folder:
             handout = fileset.make(folder, paths, medium)
             _demand(verify_folder(folder))
         return replace(handout, folder=output)
@@ -47,7 +48,10 @@ def hand_over(place: Place, exam_ids: Sequence[str], output: Path, profile: str)
 
 
 def verify(what: Path) -> Verdict:
-    """Verify an ISO image or a folder; raises InputError where it is neither."""
+    """Verify an ISO image or a folder, ours or anybody's; InputError where it is neither, DiskFull.
+
+    An image is unpacked into the system's temporary folder for as long as that takes.
+    """
     if what.is_dir():
         return verify_folder(what)
     if not what.is_file():
@@ -59,6 +63,11 @@ def verify(what: Path) -> Verdict:
 
 
 def _pictures(place: Place, exam_id: str) -> list[Path]:
+    """The files of an exam, in the order they were kept, each still what it was when it was kept.
+
+    Raises StateError where the exam must not be handed out, InputError where there is nothing (any more) to hand out,
+    SpoolError where a file's digest is not the ledger's.
+    """
     exam = place.ledger.exam(exam_id)
     if exam.state == ExamState.OPEN:
         raise StateError(f"the exam {exam_id} is still open", "Finish it first; nothing was written.")
@@ -82,6 +91,7 @@ def _pictures(place: Place, exam_id: str) -> list[Path]:
 
 
 def _parent(output: Path) -> Path:
+    """The folder in which the output will lie, made where it is not there; InputError where it cannot be."""
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -90,14 +100,17 @@ def _parent(output: Path) -> Path:
 
 
 def _demand(verdict: Verdict) -> None:
+    """Raise SpoolError where what was written has faults."""
     if verdict.faults:
         raise SpoolError("what was written has faults: " + "; ".join(verdict.faults), "Nothing of it is left; try again.")
 
 
 def _digests(folder: Path) -> dict[str, str]:
+    """The SHA-256 of every file below a folder, by its name."""
     return {path.relative_to(folder).as_posix(): _digest(path) for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 def _digest(path: Path) -> str:
+    """The SHA-256 of a file, in hex."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -12,6 +12,7 @@ from appliance.errors import DiskFull, InputError
 from appliance.media import disc, fileset
 from appliance.media.profiles import MEDIA
 from appliance.media.verify import verify
+from appliance.media.whole import whole
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +21,7 @@ def folder(tmp_path_factory):
     place = tmp_path_factory.mktemp("discs")
     jane, yamada = Maker(place / "jane"), Maker(place / "yamada", YAMADA, "yamada")
     paths = [jane.still(colours()), jane.video(coded(place, "mpeg2"), "mpeg2"), jane.document(), yamada.still(colours(2))]
-    with fileset.whole(place / "disc") as work:
+    with whole(place / "disc") as work:
         fileset.make(work, paths, MEDIA["dvd-jpeg"])
     return place / "disc"
 

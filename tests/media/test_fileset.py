@@ -17,6 +17,7 @@ from appliance.errors import DiskFull, InputError, SettingsError
 from appliance.media import fileset
 from appliance.media.profiles import MEDIA, choose
 from appliance.media.verify import verify
+from appliance.media.whole import whole
 
 DCMMKDIR = {"cd": "-Pgp", "dvd-jpeg": "-Pdv", "bd-jpeg": "-Pbd", "usb-jpeg": "-Pfl"}
 SYNTAXES = ("jls", "j2k", "rle", "deflated", "jpeg", "htj2k")
@@ -26,7 +27,7 @@ ALLOWED = {"cd": {"explicit"}, "dvd-jpeg": JPEG_FAMILY, "bd-jpeg": JPEG_FAMILY, 
 
 def made(folder, paths, word="usb-jpeg"):
     """A file-set of these objects."""
-    with fileset.whole(folder) as place:
+    with whole(folder) as place:
         return fileset.make(place, paths, MEDIA[word])
 
 
@@ -258,7 +259,7 @@ def test_a_stranger_is_no_object(tmp_path):
 def test_what_does_not_fit_is_refused_and_removed(tmp_path):
     small = replace(MEDIA["cd"], megabytes=1)
     path = Maker(tmp_path / "in").still(np.zeros((700, 700, 3), np.uint8))
-    with pytest.raises(InputError, match=r"do not fit on a CD, which holds 1 MB"), fileset.whole(tmp_path / "disc") as place:
+    with pytest.raises(InputError, match=r"do not fit on a CD, which holds 1 MB"), whole(tmp_path / "disc") as place:
         fileset.make(place, [path], small)
     assert not (tmp_path / "disc").exists()
 
@@ -277,8 +278,9 @@ from pathlib import Path
 from appliance.media import fileset, disc
 from appliance.media.profiles import MEDIA
 from appliance.media.verify import verify
+from appliance.media.whole import whole
 folder = Path(sys.argv[2])
-with fileset.whole(folder) as place:
+with whole(folder) as place:
     fileset.make(place, [Path(sys.argv[1])], MEDIA["bd-jpeg"])
 assert not verify(folder).faults
 disc.write_iso(folder, folder.with_suffix(".iso"))

@@ -13,6 +13,7 @@ from appliance.clinic.patient import Patient
 from appliance.media import fileset
 from appliance.media.pages import day_in_words
 from appliance.media.profiles import MEDIA
+from appliance.media.whole import whole
 
 SHOTS = Path(__file__).parents[2] / "test-results" / "discs"
 SLY = Patient("P&3", "O'Brien<script>alert(1)</script>^Ann", birth_date="19991231", sex="O")
@@ -28,7 +29,7 @@ def folder(tmp_path_factory):
         jane.video(coded(place, "h264"), "h264"), jane.video(coded(place, "mpeg2"), "mpeg2"), jane.document("Findings"),
         yamada.still(colours(4, 200, 300), "jpeg", "vl-endoscopic"), sly.still(colours(5)[..., 0], "explicit", "us"),
     ]  # fmt: skip
-    with fileset.whole(place / "disc") as work:
+    with whole(place / "disc") as work:
         fileset.make(work, paths, MEDIA["usb-jpeg"])
     return place / "disc"
 

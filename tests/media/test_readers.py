@@ -14,6 +14,7 @@ from making import JANE, YAMADA, Maker, coded, colours, deep
 from appliance.dicom import pixels
 from appliance.media import disc, fileset
 from appliance.media.profiles import MEDIA
+from appliance.media.whole import whole
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,7 @@ def objects(tmp_path_factory):
 def folder(objects, tmp_path_factory):
     """A file-set as it comes back out of its image: JPEG Lossless wherever it was compressed otherwise."""
     place = tmp_path_factory.mktemp("readers")
-    with fileset.whole(place / "disc") as work:
+    with whole(place / "disc") as work:
         fileset.make(work, objects, MEDIA["bd-jpeg"])
     disc.write_iso(place / "disc", place / "disc.iso")
     disc.read_iso(place / "disc.iso", place / "back")

@@ -9,6 +9,7 @@ from making import YAMADA, Maker, coded, colours
 from appliance.media import directory, fileset
 from appliance.media.profiles import MEDIA
 from appliance.media.verify import verify
+from appliance.media.whole import whole
 
 FIRST = "PT000000/ST000000/SE000000/IM000000"
 NEXT, LOWER = b"\x04\x00\x00\x14UL\x04\x00", b"\x04\x00\x20\x14UL\x04\x00"
@@ -24,7 +25,7 @@ def good(tmp_path_factory):
         jane.video(coded(folder, "h264"), "h264"), jane.document(pdf=b"%PDF-1.4\n" + bytes(100_001)),
         yamada.still(colours(4)),
     ]  # fmt: skip
-    with fileset.whole(folder / "disc") as place:
+    with whole(folder / "disc") as place:
         fileset.make(place, paths, MEDIA["bd-jpeg"])
     return folder / "disc"
 
@@ -129,7 +130,7 @@ def test_another_syntax_than_the_record_says(disc):
 
 def test_a_syntax_that_no_profile_knows_is_worth_a_note(tmp_path):
     path = Maker(tmp_path / "in").video(coded(tmp_path, "hevc"), "hevc")
-    with fileset.whole(tmp_path / "disc") as place:
+    with whole(tmp_path / "disc") as place:
         fileset.make(place, [path], MEDIA["usb-jpeg"])
     verdict = verify(tmp_path / "disc")
     assert verdict.faults == () and "hevc" in verdict.notes[0]
