@@ -15,7 +15,7 @@ from appliance.dicom import syntaxes
 from appliance.dicom.procedure import Wanted
 from appliance.errors import ApplianceError, SettingsError
 from appliance.oneshot.place import ask_worklist
-from appliance.settings import Settings
+from appliance.settings import Address, Settings
 from appliance.simulator import modality, report, scenario
 from appliance.simulator.report import ExamLine, Outcome, Shown
 from appliance.spool.debts import Debt, State
@@ -55,7 +55,9 @@ def simulate(settings: Settings, args: Namespace, courier: Callable[[Settings, P
     plan = scenario.load(args.scenario)
     _demand_peers(settings)
     if args.listen:
-        settings = settings.model_copy(update={"courier": settings.courier.model_copy(update={"listen": args.listen})})
+        ear = Address.parse(f"{settings.station.ae_title}@{args.listen}")  # SettingsError where it is no HOST:PORT
+        listen = str(ear).partition("@")[2]
+        settings = settings.model_copy(update={"courier": settings.courier.model_copy(update={"listen": listen})})
     began = time.monotonic()
     orders, _ = ask_worklist(settings, Wanted())
     chosen = modality.choose(plan, orders)

@@ -151,6 +151,7 @@ def test_a_taken_port_is_told_with_what_to_do(sites, tmp_path):
     site = sites()
     told = site.simulate(impatient(tmp_path), "--listen", f"127.0.0.1:{site.hospital.pacs.port}", code=2)
     assert "--listen" in told["advice"] and str(site.hospital.pacs.port) in told["error"]
+    assert site.simulate(impatient(tmp_path), "--listen", "nowhere", code=2)["error"]
     assert site.hospital.ris.steps() == []
 
 
