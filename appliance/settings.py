@@ -159,6 +159,14 @@ class Settings(Branch):
         return self.sources.get(word) or SourceSetting(spec=word)
 
 
+def host_port(text: str) -> tuple[str, int]:
+    """Read `HOST:PORT`; without a host it is loopback, so that nothing is opened by leaving it out. SettingsError."""
+    host, _, port = text.strip().rpartition(":")
+    if not re.fullmatch(r"\d{1,5}", port) or int(port) > 65535 or (":" in host and not re.fullmatch(r"\[.*\]", host)):
+        raise SettingsError(f"{text!r} is no HOST:PORT: write it as 127.0.0.1:8080, or [::1]:8080")
+    return host.strip("[]") or "127.0.0.1", int(port)
+
+
 def settings_file(given: str | None) -> Path | None:
     """Where the settings are: the given file, $DICAP_CONFIG, ./dicap.toml, /etc/dicap/dicap.toml, or nowhere."""
     for word in (given, os.environ.get("DICAP_CONFIG")):
@@ -195,6 +203,11 @@ def load(path: Path | None) -> Settings:
             peer.parsed()
         except SettingsError as wrong:
             mistakes.append(f"  peers.{name}.address: {wrong}")
+    for name, text in (("station.http", settings.station.http), ("courier.listen", settings.courier.listen)):
+        try:
+            host_port(text)
+        except SettingsError as wrong:
+            mistakes.append(f"  {name}: {wrong}")
     if mistakes:
         raise SettingsError(f"{path}:\n" + "\n".join(mistakes))
     return settings

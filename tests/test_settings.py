@@ -9,7 +9,7 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from appliance.errors import SettingsError
-from appliance.settings import Address, Peer, Settings, data_folder, load, settings_file
+from appliance.settings import Address, Peer, Settings, data_folder, host_port, load, settings_file
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -194,3 +194,25 @@ def test_the_examples_that_are_shown_can_be_used(tmp_path):
     shipped = load(ROOT / "systemd" / "dicap.toml")
     assert shipped == Settings(), "the settings that make install puts down are the built-in ones, spelled out"
     assert tomllib.loads((ROOT / "systemd" / "dicap.toml").read_text(encoding="utf-8"))["station"]["ae_title"] == "DICAP"
+
+
+@pytest.mark.parametrize(
+    ("text", "want"),
+    [
+        ("127.0.0.1:8080", ("127.0.0.1", 8080)),
+        ("0.0.0.0:0", ("0.0.0.0", 0)),
+        ("[::1]:80", ("::1", 80)),
+        (":8080", ("127.0.0.1", 8080)),
+        ("8080", ("127.0.0.1", 8080)),
+    ],
+)
+def test_an_address_to_listen_on_is_loopback_where_it_names_no_host(text, want):
+    assert host_port(text) == want
+
+
+@pytest.mark.parametrize("text", ["", "localhost", "127.0.0.1:", "127.0.0.1:http", "127.0.0.1:99999", "::1:80"])
+def test_what_is_no_host_and_port_is_said(tmp_path, text):
+    with pytest.raises(SettingsError, match="HOST:PORT"):
+        host_port(text)
+    with pytest.raises(SettingsError, match=r"station\.http"):
+        load(written(tmp_path, f'[station]\nhttp = "{text}"\n'))

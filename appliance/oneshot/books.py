@@ -10,7 +10,7 @@ from appliance.errors import ApplianceError, InputError
 from appliance.oneshot.place import spool
 from appliance.settings import Settings
 from appliance.spool.debts import Debt, Report, State
-from appliance.workflow.owing import owed
+from appliance.workflow.owing import owed, stuck
 
 LOOK_EVERY = 0.1  # seconds
 
@@ -51,20 +51,20 @@ def wait(settings: Settings, root: Path, args: Namespace) -> dict[str, Any]:
     """Return when nothing is owed any more.
 
     An object is done when it is committed, or stored where nobody commits or the policy asks no more. Raises
-    ApplianceError (exit 1) on time-out, or as soon as all that is left was refused and a person must look.
+    ApplianceError (exit 1) on time-out, or as soon as nothing that is left goes on without a person.
     """
     deadline = time.monotonic() + args.timeout if args.timeout else None
     with spool(settings, root) as place:
         while True:
             things = owed(place)
-            waiting = [one for one in things if one.state != State.REFUSED]
-            refused = [one for one in things if one.state == State.REFUSED]
-            if not waiting and not refused:
+            if not things:
                 return {"owed": 0}
-            words = "; ".join(sorted({one.words for one in things if one.words})) or "no peer was asked yet"
-            if not waiting:
-                advice = "Look at `dicap ledger`, mend it, then `dicap retry`."
-                raise ApplianceError(f"{len(refused)} refused: {words}", advice)
+            words = "; ".join(sorted({one.words or _no_words(one) for one in things}))
+            if len(stuck(place, things)) == len(things):
+                refused = sum(one.state == State.REFUSED for one in things)
+                left = len(things) - refused
+                what = f"{refused} refused" + (f", {left} cannot go on" if left else "")
+                raise ApplianceError(f"{what}: {words}", "Look at `dicap ledger`, mend it, then `dicap retry`.")
             if deadline is not None and time.monotonic() > deadline:
                 objects = sum(isinstance(one, Debt) for one in things)
                 what = f"{objects} objects and {len(things) - objects} reports are still owed"
@@ -78,7 +78,8 @@ def retry(settings: Settings, root: Path, args: Namespace) -> dict[str, Any]:
         count = place.ledger.debts.hurry(args.ids)
         place.ring()
         if args.ids and not count:
-            raise InputError(f"nothing is owed of {', '.join(args.ids)}", "Look at `dicap ledger`.")
+            advice = "Look at `dicap ledger`. What is withheld goes only when the object itself is named, not its exam."
+            raise InputError(f"nothing is owed of {', '.join(args.ids)}", advice)
         return {"retried": count}
 
 
@@ -95,6 +96,15 @@ def release(settings: Settings, root: Path, args: Namespace) -> dict[str, Any]:
             chosen = {debt.picture.id for debt in debts} - unsent
         place.ledger.release(sorted(chosen))
         return {"released": sorted(chosen)}
+
+
+def _no_words(one: Debt | Report) -> str:
+    """What to say of a thing of which nobody has said anything yet."""
+    if one.state == State.SENT:
+        return "commitment was asked for and has not come yet"
+    if isinstance(one, Report) and one.kind == "ended":
+        return "the RIS must be told of the beginning first"
+    return "no peer was asked yet"
 
 
 def _debt_words(debt: Debt) -> dict[str, Any]:

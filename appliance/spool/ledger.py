@@ -221,18 +221,26 @@ class Ledger:
 
     def cache_orders(self, orders: Sequence[Order], at: float, error: str = "", peer: str = "") -> None:
         """Replace the cached worklist of one RIS; with an error the old one stays and the error is noted."""
+        good = self.fetched().get(peer, (0.0, ""))[0] if error else at
         with self._books.change() as file:
             if not error:
                 file.execute("DELETE FROM orders WHERE peer=?", (peer,))
                 rows = [(peer, order.key, to_json(order), at) for order in orders]
                 file.executemany("INSERT INTO orders VALUES(?,?,?,?)", rows)
-        self.sign("worklist-error" if error else "worklist", {"error": error}, at)
+        self.sign(f"worklist:{peer}", {"good": good, "error": error}, at)
+
+    def fetched(self) -> dict[str, tuple[float, str]]:
+        """For each RIS: when its worklist was last got (0: never), and what went wrong since (empty: nothing)."""
+        found = self.signs("worklist:")
+        return {name.partition(":")[2]: (float(facts["good"]), str(facts["error"])) for name, (_, facts) in found.items()}
 
     def keep_orders_of(self, peers: Iterable[str]) -> None:
         """Forget the cached worklist of every RIS but these: the settings know the others no more."""
         known = list(peers)
         with self._books.change() as file:
             file.execute(f"DELETE FROM orders WHERE peer NOT IN ({','.join('?' * len(known))})", known)
+            for peer in self.fetched().keys() - set(known):
+                file.execute("DELETE FROM signs WHERE name=?", (f"worklist:{peer}",))
 
     def orders(self) -> list[Order]:
         """The cached worklist in the order of its schedule; two entries may have the same key."""
@@ -274,7 +282,7 @@ class Ledger:
 
     def signs(self, prefix: str = "") -> dict[str, tuple[float, dict[str, Any]]]:
         """The signs whose names begin so: when, and what."""
-        rows = self._books.rows("SELECT * FROM signs WHERE name GLOB ?", f"{prefix}*")
+        rows = self._books.rows("SELECT * FROM signs WHERE substr(name, 1, length(?))=?", prefix, prefix)
         return {row["name"]: (row["at"], json.loads(row["facts"])) for row in rows}
 
     def forget(self) -> int:

@@ -83,16 +83,16 @@ def patient_words(patient: Patient) -> dict[str, Any]:
 
 def _worklist(place: Place) -> dict[str, Any]:
     """The cached worklist without what has been begun; `error` only where the last look failed after the last good one."""
-    signs = place.ledger.signs("worklist")
-    good, bad = signs.get("worklist"), signs.get("worklist-error")
-    error = str(bad[1]["error"]) if bad and (good is None or bad[0] > good[0]) else ""
+    fetched = place.ledger.fetched()
+    known = [fetched[name] for name in place.settings.with_role("worklist") if name in fetched]
+    good = min((at for at, _ in known if at), default=None)
     recent = [exam for exam in place.ledger.exams(since=time.time() - 86400) if exam.reason != WRONG_WORKLIST_ENTRY]
     begun = {order.key for exam in recent for order in exam.orders}  # whoever was picked by mistake still waits
     return {
         "orders": [_order(order, place) for order in place.ledger.orders() if order.key not in begun],
-        "fetched_at": datetime.fromtimestamp(good[0], UTC).isoformat(timespec="seconds") if good else None,
-        "age_seconds": round(time.time() - good[0]) if good else None,
-        "error": error,
+        "fetched_at": datetime.fromtimestamp(good, UTC).isoformat(timespec="seconds") if good else None,
+        "age_seconds": max(0, round(time.time() - good)) if good else None,
+        "error": " ".join(error for _, error in known if error),
     }
 
 

@@ -236,6 +236,7 @@ def test_two_worklists_are_cached_apart_and_two_entries_of_one_key_are_both_kept
     assert sorted(o.patient.id for o in ledger.orders()) == ["P1", "P1", "P2"]
     ledger.cache_orders([order("A3")], 200.0, peer="ris")
     assert sorted(o.accession for o in ledger.orders()) == ["A1", "A3"]
+    assert ledger.fetched() == {"ris": (200.0, ""), "clinic": (100.0, "")}
     ledger.keep_orders_of(["ris"])
     assert [o.accession for o in ledger.orders()] == ["A3"]
     ledger.keep_orders_of([])
@@ -307,8 +308,12 @@ def test_the_cached_worklist_outlives_an_error(ledger):
     ledger.cache_orders([order(), order("A2")], 100.0)
     ledger.cache_orders([], 200.0, error="RIS away")
     assert [o.accession for o in ledger.orders()] == ["A1", "A2"]
-    assert ledger.signs("worklist")["worklist"][0] == 100.0
-    assert ledger.signs("worklist")["worklist-error"][1] == {"error": "RIS away"}
+    assert ledger.fetched() == {"": (100.0, "RIS away")}
+    ledger.cache_orders([], 300.0, error="never there", peer="[other]*")
+    assert ledger.fetched() == {"": (100.0, "RIS away"), "[other]*": (0.0, "never there")}
+    ledger.cache_orders([order("A3")], 400.0)
+    ledger.keep_orders_of([""])
+    assert ledger.fetched() == {"": (400.0, "")}
 
 
 def test_an_errand_is_answered_once_and_seen_by_both(ledger, tmp_path):
