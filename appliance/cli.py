@@ -6,13 +6,18 @@ import json
 import logging
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from appliance.errors import ApplianceError
 
 SYNTAXES = (
     *("auto", "implicit", "explicit", "deflated", "rle", "jpeg", "jpeg-lossless", "jls", "jls-near", "j2k", "j2k-lossy"),
     *("htj2k", "htj2k-lossy", "mpeg2", "mpeg2-hd", "h264", "hevc"),
 )
 OBJECTS = ("auto", "sc", "us", "vl-endoscopic", "vl-microscopic", "vl-photographic", "document")
+
+NOISY = ("pynetdicom", "pydicom", "httpx", "libav", "py.warnings")
 
 # command → module and function; imported only when the command runs
 HANDLERS = {
@@ -203,13 +208,20 @@ def main(words: list[str] | None = None) -> int:
     args = parser().parse_args(words)
     level = logging.INFO if args.verbose or args.command in ("station", "courier", "hospital") else logging.WARNING
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-    for noisy in ("pynetdicom", "pydicom", "httpx", "libav"):
-        logging.getLogger(noisy).setLevel(logging.ERROR)
+    if not args.verbose:
+        logging.captureWarnings(True)
+        for handler in logging.getLogger().handlers:
+            handler.addFilter(_is_for_people)
     return _guarded(args)
 
 
+def _is_for_people(record: logging.LogRecord) -> bool:
+    """What libraries murmur is for --verbose: what it means is said in our own words."""
+    return record.levelno >= logging.ERROR or not record.name.startswith(NOISY)
+
+
 def _guarded(args: argparse.Namespace) -> int:
-    """Settings, handler, result: every error of ours becomes words and an exit code; others are faults and show as such."""
+    """Settings, handler, result: every error becomes words and an exit code; a fault of dicap shows its trace as well."""
     from appliance.errors import ApplianceError
     from appliance.oneshot.words import show, show_error
     from appliance.settings import data_folder, load, settings_file
@@ -220,7 +232,8 @@ def _guarded(args: argparse.Namespace) -> int:
         module, function = HANDLERS[args.command]
         handler = getattr(importlib.import_module(f"appliance.{module}"), function)
         result = handler(settings, data_folder(args.data), args)
-    except (ApplianceError, CaptureError) as error:
+    except Exception as caught:  # noqa: BLE001  whatever it is, there is a document for --json and an exit code
+        error = caught if isinstance(caught, ApplianceError | CaptureError) else _fault(caught)
         report = {**getattr(error, "report", {}), "error": str(error), "advice": error.advice}
         if args.json:
             sys.stdout.write(json.dumps(report, ensure_ascii=False, indent=1) + "\n")
@@ -236,6 +249,15 @@ def _guarded(args: argparse.Namespace) -> int:
         else:
             show(args.command, result)
     return 0
+
+
+def _fault(error: Exception) -> "ApplianceError":
+    """Something that dicap did not foresee: the trace into the log, words for the person."""
+    from appliance.errors import ApplianceError
+
+    logging.getLogger("dicap").error("a fault in dicap", exc_info=error)
+    advice = "Nothing that was kept is lost. Please report it, with what stands above."
+    return ApplianceError(f"a fault in dicap: {type(error).__name__}: {error}", advice)
 
 
 if __name__ == "__main__":

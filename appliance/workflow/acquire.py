@@ -1,5 +1,6 @@
 """Run an exam: begin, keep what was seen, finish or abandon."""
 
+import errno
 import hashlib
 import shutil
 import threading
@@ -17,11 +18,11 @@ from appliance.dicom import check, objects
 from appliance.dicom.anatomy import find_region
 from appliance.dicom.syntaxes import by_name
 from appliance.dicom.uids import Fresh, Uids
-from appliance.errors import CheckError, IllegalPair, InputError, SettingsError, StateError
+from appliance.errors import CheckError, DiskFull, IllegalPair, InputError, SettingsError, SpoolError, StateError
 from appliance.events import Event, Teller, nobody
 from appliance.settings import Settings, SourceSetting
 from appliance.spool.ledger import Ending, Ledger
-from appliance.spool.shelf import Shelf
+from appliance.spool.shelf import Kept, Shelf
 from appliance.workflow.ingest import Document
 from capture.encode import jpeg
 from capture.frame import Clip, Pixels, Still
@@ -210,18 +211,7 @@ class Acquisition:
             laterality=made.laterality,
             created=place.now(),
         )
-        work = place.shelf.temporary()
-        work.mkdir()
-        try:
-            out = work / f"{picture_id}.dcm"
-            written = made.write(out, making)
-            self._demand_legal(out, made.origin)
-            first = made.look()
-            if first is not None:
-                place.shelf.thumbnail(picture_id).write_bytes(jpeg(first, 80, THUMBNAIL_WIDTH))
-            kept = place.shelf.keep(out, exam.id, out.name)
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
+        written, kept = self._put(making, made, picture_id)
         picture = Picture(
             id=picture_id,
             exam_id=exam.id,
@@ -243,6 +233,35 @@ class Acquisition:
             flaws=made.flaws,
         )
         return self._write_down(picture)
+
+    def _put(self, making: objects.Making, made: Made, picture_id: str) -> tuple[objects.Written, Kept]:
+        """Write, check and shelve; raises SpoolError when the disk does not take it, and then nothing of it is left."""
+        shelf = self._place.shelf
+        work = shelf.temporary()
+        try:
+            work.mkdir()
+            out = work / f"{picture_id}.dcm"
+            written = made.write(out, making)
+            self._demand_legal(out, made.origin)
+            first = made.look()
+            kept = shelf.keep(out, making.exam.id, out.name)
+        except OSError as error:
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            what = f"the {made.what} could not be written: {error.strerror or error}"
+            raise DiskFull(what) if full else SpoolError(what) from error
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+        if first is not None:
+            self._draw_small(shelf.thumbnail(picture_id), first)
+        return written, kept
+
+    def _draw_small(self, path: Path, first: Pixels) -> None:
+        """The picture for the screen; without it, the object is safe all the same."""
+        try:
+            path.write_bytes(jpeg(first, 80, THUMBNAIL_WIDTH))
+        except OSError as error:
+            path.unlink(missing_ok=True)
+            self._news("thumbnail.missing", words=str(error))
 
     def _write_down(self, picture: Picture) -> Picture:
         at_once = self._place.settings.station.send == "at once"

@@ -159,7 +159,11 @@ class Session:
         if take is None:
             raise StateError("no clip is being recorded")
         clip = take.finish()
-        picture = self.keep(take.exam_id, clip, take.how)
+        try:
+            picture = self.keep(take.exam_id, clip, take.how)
+        except (ApplianceError, CaptureError) as error:
+            error.advice += f" The recording is safe in {take.folder}: it is tried again when the station starts."
+            raise
         self._clear(take.folder)
         return picture
 
