@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from appliance.errors import ApplianceError
 
+from appliance import __version__
+
 SYNTAXES = (
     *("auto", "implicit", "explicit", "deflated", "rle", "jpeg", "jpeg-lossless", "jls", "jls-near", "j2k", "j2k-lossy"),
     *("htj2k", "htj2k-lossy", "mpeg2", "mpeg2-hd", "h264", "hevc"),
@@ -45,12 +47,11 @@ HANDLERS = {
 
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
-    common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--config", metavar="FILE", help="settings (default: ./dicap.toml, /etc/dicap/dicap.toml)")
-    common.add_argument("--data", metavar="DIR", help="where the spool lies (default: $DICAP_DATA, ~/.local/share/dicap)")
-    common.add_argument("--json", action="store_true", help="one JSON document on standard output")
-    common.add_argument("--verbose", "-v", action="store_true", help="more in the log")
-    top = argparse.ArgumentParser(prog="dicap", description="DICOM capture appliance and modality simulator.")
+    words = "DICOM capture appliance and modality simulator."
+    top = argparse.ArgumentParser(prog="dicap", description=words, parents=[_common()])
+    top.set_defaults(config=None, data=None, json=False, verbose=False)
+    top.add_argument("--version", action="version", version=f"dicap {__version__}")
+    common = _common()
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def command(name: str, words: str) -> argparse.ArgumentParser:
@@ -62,6 +63,17 @@ def parser() -> argparse.ArgumentParser:
     _books(command)
     _others(command)
     return top
+
+
+def _common() -> argparse.ArgumentParser:
+    """What every command takes, before its name or after; each parser needs its own, for defaults are kept in them."""
+    one = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    where = "$DICAP_CONFIG, ./dicap.toml, /etc/dicap/dicap.toml"
+    one.add_argument("--config", metavar="FILE", help=f"settings (default: {where})")
+    one.add_argument("--data", metavar="DIR", help="where the spool lies (default: $DICAP_DATA, ~/.local/share/dicap)")
+    one.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="one JSON document on standard output")
+    one.add_argument("--verbose", "-v", action="store_true", default=argparse.SUPPRESS, help="more in the log")
+    return one
 
 
 Command = Callable[[str, str], argparse.ArgumentParser]
@@ -117,7 +129,7 @@ def _pictures(command: Command) -> None:
     bring.add_argument("--fragmentable", action="store_true", help="a long video stays one object (fragmentable syntax)")
     exam = command("exam", "the borders of an exam whose pictures are taken one by one")
     exam.add_argument("action", choices=["begin", "finish", "abandon"])
-    exam.add_argument("--reason", default="110513", metavar="CODE", help="why abandoned: a code of CID 9300")
+    exam.add_argument("--reason", default="110513", metavar="TEXT", help="why abandoned: a code of CID 9300 or its meaning")
     _whom(exam)
 
 
@@ -209,6 +221,7 @@ def main(words: list[str] | None = None) -> int:
     level = logging.INFO if args.verbose or args.command in ("station", "courier", "hospital") else logging.WARNING
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     if not args.verbose:
+        logging.getLogger("dicap.network").setLevel(logging.WARNING)  # an association every few seconds is no news
         logging.captureWarnings(True)
         for handler in logging.getLogger().handlers:
             handler.addFilter(_is_for_people)

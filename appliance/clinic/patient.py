@@ -1,5 +1,6 @@
 """Who."""
 
+import re
 import secrets
 from dataclasses import dataclass
 from datetime import datetime
@@ -33,6 +34,23 @@ class Patient:
         if not self.id.strip():
             raise ValueError("Patient ID is never blank: give one, or let temporary_id() make one")
 
+    def mistakes(self) -> list[str]:
+        """What a person typed that no object could carry as it is (PS3.5 6.2: LO, PN, DA, CS); empty where all is well."""
+        wrong = [
+            f"the {what} {value!r} holds a character that DICOM has no place for (backslash or control)"
+            for what, value in (("patient ID", self.id), ("patient name", self.name))
+            if re.search(r"[\\\x00-\x1f\x7f]", value)
+        ]
+        if len(self.id) > 64:
+            wrong.append("the patient ID is longer than 64 characters")
+        if any(len(group) > 64 for group in self.name.split("=")):
+            wrong.append("the patient name is longer than 64 characters")
+        if self.birth_date and not _is_date(self.birth_date):
+            wrong.append(f"the birth date {self.birth_date!r} is no date: write YYYYMMDD")
+        if self.sex not in ("", "M", "F", "O"):
+            wrong.append(f"the sex {self.sex!r} is none of M, F, O")
+        return wrong
+
     @property
     def spoken_name(self) -> str:
         """The name as people read it: `Family, Given Middle`; the ideographic group follows in brackets."""
@@ -45,6 +63,15 @@ class Patient:
         if not words:
             return "(no name)"
         return words[0] + "".join(f" ({word})" for word in words[1:])
+
+
+def _is_date(text: str) -> bool:
+    if not re.fullmatch(r"[0-9]{8}", text):
+        return False
+    try:
+        return datetime.strptime(text, "%Y%m%d").year > 1800
+    except ValueError:
+        return False
 
 
 def temporary_id(now: datetime) -> str:

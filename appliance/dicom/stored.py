@@ -39,7 +39,10 @@ class Stored:
         self._file: BinaryIO = path.open("rb")
         try:
             self._open()
-        except (InvalidDicomError, EOFError, ValueError, KeyError, NotImplementedError, zlib.error) as error:
+        except InvalidDicomError as error:
+            self._file.close()
+            raise InputError(f"{path.name} is not a DICOM file: it does not begin with 128 bytes and DICM") from error
+        except (EOFError, ValueError, KeyError, NotImplementedError, zlib.error) as error:
             self._file.close()
             raise InputError(f"{path.name} is not a DICOM file that can be read: {error}") from error
         except BaseException:

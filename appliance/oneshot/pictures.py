@@ -3,7 +3,7 @@
 import shutil
 import tempfile
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -12,13 +12,14 @@ from typing import Any, Literal
 import httpx
 
 from appliance.clinic.exam import Picture
-from appliance.clinic.order import Code
+from appliance.clinic.order import Code, Order
 from appliance.errors import ApplianceError, InputError, PartlyFailed, SettingsError
 from appliance.oneshot.place import Meant, meant_exam, open_for, spool, words_of
 from appliance.settings import Settings
 from appliance.workflow.acquire import Acquisition, How, Place, region_set
 from appliance.workflow.ingest import Found, bring_in
 from appliance.workflow.session import Session
+from capture.probe import PICTURES, probe
 from capture.source import CaptureError
 from capture.sources import open_source
 from capture.tap import Tap
@@ -86,6 +87,8 @@ def exam(settings: Settings, root: Path, args: Namespace) -> dict[str, Any]:
         if args.action == "begin":
             meant = meant_exam(place, acquisition, args, lambda orders: None)
             return {"exam": meant.exam.id, "state": str(meant.exam.state)}
+        if not args.exam and not args.order:
+            raise SettingsError(f"which exam? Name --order ACCESSION or --exam ID to {args.action} it")
         found = place.ledger.exam(args.exam) if args.exam else open_for(place, args.order)
         if found is None:
             raise InputError(f"no exam is open for {', '.join(args.order)}", "Look at `dicap ledger`.")
@@ -195,26 +198,53 @@ def _import(place: Place, args: Namespace) -> dict[str, Any]:
         conversion="DI",
         fragmentable=args.fragmentable,
     )
-    scratch = place.shelf.temporary()
-    scratch.mkdir()
     limit = (4_000_000 if args.fragmentable else place.settings.dicom.clip_limit_mb) * 1_000_000
-    meant = meant_exam(place, acquisition, args, lambda orders: None)
+    meant = meant_exam(place, acquisition, args, lambda orders: _demand_some_legal(acquisition, orders, paths, how))
     ids: list[str] = []
     troubles: list[dict[str, str]] = []
+    passed_over: list[str] = []
+    scratch = place.shelf.temporary()
     try:
+        scratch.mkdir()
         for found in bring_in(paths, scratch, limit, args.syntax):
             _keep_found(acquisition, meant, found, how, ids, troubles)
+            if found.subject is None and found.error is None:
+                passed_over.append(found.words)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
         if meant.lone:
             _end_lone(place, acquisition, meant)
-    result = {**_result(place, meant, ids), "failed": troubles}
+    result = {**_result(place, meant, ids), "failed": troubles, "passed_over": passed_over}
+    if not ids and not troubles:
+        raise InputError("there was no picture, video or PDF among these", "Nothing was imported.").with_report(result)
     if troubles:
         kind = PartlyFailed if ids else InputError
         first = troubles[0]
         words = f"{len(troubles)} of {len(troubles) + len(ids)} failed; {first['file']}: {first['error']}"
         raise kind(words, first["advice"]).with_report(result)
     return result
+
+
+def _demand_some_legal(acquisition: Acquisition, orders: Sequence[Order], paths: list[Path], how: How) -> None:
+    """Say before an exam is begun that none of the files could become what was asked for; raises SettingsError.
+
+    Folders, PDFs and files that are no pictures are looked at in their turn.
+    """
+    wrong: SettingsError | None = None
+    for path in paths:
+        try:
+            kind = probe(path).kind if path.is_file() else ""
+        except CaptureError:
+            return
+        if kind not in PICTURES and kind != "video":
+            return
+        try:
+            acquisition.demand_legal(orders, "clip" if kind == "video" else "still", how)
+            return
+        except SettingsError as error:
+            wrong = wrong or error
+    if wrong:
+        raise wrong
 
 
 def _keep_found(

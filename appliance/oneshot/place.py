@@ -1,5 +1,6 @@
 """What nearly every command needs: the spool, the orders that are meant, the exam that is meant."""
 
+import logging
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +20,8 @@ from appliance.spool.doorbell import Doorbell
 from appliance.spool.ledger import Ledger
 from appliance.spool.shelf import Shelf
 from appliance.workflow.acquire import Acquisition, Place, here_and_now
+
+log = logging.getLogger("dicap.oneshot")
 
 
 @dataclass(frozen=True)
@@ -88,9 +91,23 @@ def _find_order(place: Place, word: str) -> Order:
         raise SettingsError(what, "Name one: --order ACCESSION/STEP-ID.")
     if fitting:
         return fitting[0]
+    done = _done_before(place, accession, step)
+    if len(done) == 1:
+        log.warning("the RIS no longer lists %s; it is taken from an earlier exam of ours", done[0].key)
+        return done[0]
+    if done:
+        names = ", ".join(order.key for order in done)
+        what = f"the accession {accession} has several steps that were begun before: {names}"
+        raise SettingsError(what, "Name one: --order ACCESSION/STEP-ID.")
     if away:
         raise away
     raise InputError(f"the worklist has no order {word}", "Nothing was captured. Look at `dicap worklist`.")
+
+
+def _done_before(place: Place, accession: str, step: str) -> list[Order]:
+    """Orders that the RIS no longer lists, since exams of ours have begun or done them: more pictures may follow."""
+    orders = {order.key: order for exam in place.ledger.exams() for order in exam.orders if accession}
+    return [one for one in orders.values() if one.accession == accession and step in ("", one.step_id)]
 
 
 def meant_exam(place: Place, acquisition: Acquisition, args: Namespace, look: Callable[[Sequence[Order]], None]) -> Meant:
@@ -98,6 +115,7 @@ def meant_exam(place: Place, acquisition: Acquisition, args: Namespace, look: Ca
 
     `look` sees the orders before an exam is begun, and raises where what is wanted could not become legal.
     """
+    _demand_one_way(args)
     if args.exam:
         exam = place.ledger.exam(args.exam)
         if exam.state != ExamState.OPEN:
@@ -117,6 +135,18 @@ def meant_exam(place: Place, acquisition: Acquisition, args: Namespace, look: Ca
     orders = find_orders(place, args.order)
     look(orders)
     return Meant(acquisition.begin(orders), True)
+
+
+def _demand_one_way(args: Namespace) -> None:
+    """Whom a command is for is said in one way only; raises SettingsError naming every mistake."""
+    ways = [word for word in ("exam", "unscheduled", "order") if getattr(args, word)]
+    wrong = [] if len(ways) < 2 else [f"{' and '.join('--' + word for word in ways)} exclude each other"]
+    told = ("patient_id", "patient_name", "birth_date", "sex")
+    extra = ["--" + word.replace("_", "-") for word in told if getattr(args, word)]
+    if extra and not args.unscheduled:
+        wrong.append(f"{', '.join(extra)} belong to --unscheduled; an order names its own patient")
+    if wrong:
+        raise SettingsError("; ".join(wrong))
 
 
 def open_for(place: Place, words: Sequence[str]) -> Exam | None:

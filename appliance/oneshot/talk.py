@@ -1,9 +1,11 @@
 """Commands that talk to peers: worklist, echo, send."""
 
+import re
 import time
 from argparse import Namespace
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ from typing import Any
 from appliance.clinic.order import Order
 from appliance.dicom.procedure import Wanted
 from appliance.dicom.stored import Stored
-from appliance.errors import ApplianceError, InputError, PartlyFailed, PeerError
+from appliance.errors import ApplianceError, InputError, PartlyFailed, PeerError, SettingsError
 from appliance.network import pacs
 from appliance.oneshot.place import ask_worklist, caller, spool, words_of
 from appliance.settings import Peer, Settings
@@ -23,27 +25,40 @@ def worklist(settings: Settings, root: Path, args: Namespace) -> dict[str, Any]:
     Without --date, --patient or --accession today is meant. Returns orders, cached, complaints (unusable answers, in
     words), and with the cached list age_seconds.
     """
-    first, _, last = (args.date or "").partition("-")
     today = f"{datetime.now():%Y%m%d}"
-    narrow = args.patient or args.accession
+    first, last = _dates(args.date or ("" if args.patient or args.accession else today))
     wanted = Wanted(
-        date_from=first or ("" if narrow else today),
-        date_to=last or first or ("" if narrow else today),
+        date_from=first,
+        date_to=last,
         modality=args.modality or "",
         station_ae=args.station or "",
         patient=args.patient or "",
         accession=args.accession or "",
     )
     try:
-        orders, complaints = ask_worklist(settings, wanted)
+        with _asked_now():
+            orders, complaints = ask_worklist(settings, wanted)
     except PeerError as error:
         with spool(settings, root) as place:
-            sign = place.ledger.signs("worklist").get("worklist")
+            good = [at for at, _ in place.ledger.fetched().values() if at]
             cached = [order_words(order) for order in place.ledger.orders()]
-        age = round(time.time() - sign[0]) if sign else None
+        age = max(0, round(time.time() - min(good))) if good else None
         error.with_report({"orders": cached, "cached": True, "age_seconds": age})
         raise
     return {"orders": [order_words(order) for order in orders], "cached": False, "complaints": complaints}
+
+
+def _dates(text: str) -> tuple[str, str]:
+    """First and last day of `D`, `FROM-TO`, `FROM-` or `-TO`; raises SettingsError."""
+    first, dash, last = text.partition("-")
+    for day in filter(None, (first, last)):
+        try:
+            real = len(day) == 8 and datetime.strptime(day, "%Y%m%d")
+        except ValueError:
+            real = False
+        if not real:
+            raise SettingsError(f"--date {text!r} is no date: {day!r}", "Write YYYYMMDD or YYYYMMDD-YYYYMMDD.")
+    return first, last if dash else first
 
 
 def order_words(order: Order) -> dict[str, Any]:
@@ -74,7 +89,8 @@ def order_words(order: Order) -> dict[str, Any]:
 def echo(settings: Settings, root: Path, args: Namespace) -> dict[str, Any]:
     """A true C-ECHO (PS3.4 A), not a ping. Returns peer, answers, seconds; PeerError says why there is no answer."""
     peer = settings.peer(args.peer)
-    seconds = pacs.echo(caller(settings, peer), peer.parsed())
+    with _asked_now():
+        seconds = pacs.echo(caller(settings, peer), peer.parsed())
     return {"peer": peer.address, "answers": True, "seconds": round(seconds, 4)}
 
 
@@ -105,16 +121,31 @@ def _send_share(settings: Settings, peer: Peer, items: list[pacs.Item]) -> list[
     lines = []
     for result in pacs.store(caller(settings, peer), peer.parsed(), items):
         trouble = words_of(result.error) if result.error else {"error": "", "advice": ""}
+        trouble["advice"] = _without_spool(trouble["advice"])
         lines.append(
             {
                 "file": str(result.item.path),
                 "sop_instance_uid": result.item.sop_instance_uid,
-                "status": f"{result.status:04X}" if result.status is not None else "",
+                "status": f"{result.status:04X}" if result.status or not result.error else "",
                 "words": result.words,
                 **trouble,
             }
         )
     return lines
+
+
+@contextmanager
+def _asked_now() -> Iterator[None]:
+    """What a peer's failure advises, without the courier's promises: nothing of this is in the spool."""
+    try:
+        yield
+    except PeerError as error:
+        error.advice = _without_spool(error.advice)
+        raise
+
+
+def _without_spool(advice: str) -> str:
+    return re.sub(r"^[^.]*(stays in the spool|is lost)[^.]*\. ?", "", advice) or "Nothing was changed."
 
 
 def _items(paths: list[Path]) -> Iterator[pacs.Item]:
@@ -129,7 +160,8 @@ def _items(paths: list[Path]) -> Iterator[pacs.Item]:
             except (ApplianceError, OSError) as error:
                 if path.is_dir():
                     continue  # a folder holds other things too; a file that was named must be DICOM
-                raise InputError(f"{file} is not a DICOM file: {error}", "Nothing was sent.") from error
+                words = str(error) if isinstance(error, ApplianceError) else f"{file} cannot be read: {error.strerror}"
+                raise InputError(words, "Nothing was sent.") from error
             yield pacs.Item(
                 file, str(meta.MediaStorageSOPClassUID), str(meta.MediaStorageSOPInstanceUID), str(meta.TransferSyntaxUID)
             )

@@ -31,7 +31,16 @@ def _worklist(result: dict[str, Any]) -> list[str]:
         f"[{one['patient_id']}] {one['birth_date']} {one['description']}"
         for one in result["orders"]
     ]
-    return lines or ["no orders"]
+    if result.get("cached"):
+        age = result["age_seconds"]
+        if age is None:
+            return ["the RIS was never reached, so no earlier list is kept here"]
+        return [f"the list as it was {_ago(age)}:", *(lines or ["no orders"])]
+    return [*(lines or ["no orders"]), *(f"NOT usable: {one}" for one in result.get("complaints", []))]
+
+
+def _ago(seconds: int) -> str:
+    return f"{seconds} seconds ago" if seconds < 120 else f"{seconds // 60} minutes ago"
 
 
 def _kept(result: dict[str, Any]) -> list[str]:
@@ -40,7 +49,9 @@ def _kept(result: dict[str, Any]) -> list[str]:
         f"  {one['id']} {one['kind']} {one['columns']}x{one['rows']}, {one['frames']} frames, {one['size']} bytes, "
         f"{one['sop_instance_uid']}" + "".join(f"\n    {flaw}" for flaw in one["flaws"])
         for one in result["objects"]
-    ] + [f"  NOT {one['file']}: {one['error']}" for one in result.get("failed", [])]
+    ] + [f"  NOT {one['file']}: {one['error']}" for one in result.get("failed", [])] + [
+        f"  {words}" for words in result.get("passed_over", [])
+    ]
 
 
 def _ledger(result: dict[str, Any]) -> list[str]:
@@ -76,7 +87,7 @@ def _checked(result: dict[str, Any]) -> list[str]:
     lines = []
     for file in result["files"]:
         lines.append(f"{file['file']}: {'good' if not file['errors'] else str(file['errors']) + ' errors'}")
-        lines += [f"  {one['severity']}: {one['path']} {one['words']}" for one in file["findings"]]
+        lines += [f"  {one['severity']}: {one['where']}: {one['words']}" for one in file["findings"]]
     return lines
 
 

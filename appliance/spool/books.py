@@ -60,7 +60,7 @@ class Books:
     def __init__(self, path: Path) -> None:
         self._lock = threading.RLock()
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # patients are in it
             self._file = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
             self._file.row_factory = sqlite3.Row
             self._write_ahead()

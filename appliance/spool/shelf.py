@@ -33,6 +33,7 @@ class Shelf:
         self.workbench = root / "workbench"
         self.thumbnails = root / "thumbnails"
         self.recordings = root / "recordings"
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)  # who runs the station, and nobody else, reads of its patients
         for folder in (self.objects, self.workbench, self.thumbnails, self.recordings):
             folder.mkdir(parents=True, exist_ok=True)
 

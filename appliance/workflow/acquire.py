@@ -18,7 +18,7 @@ from appliance.dicom import check, objects
 from appliance.dicom.anatomy import find_region
 from appliance.dicom.syntaxes import by_name
 from appliance.dicom.uids import Fresh, Uids
-from appliance.errors import CheckError, DiskFull, IllegalPair, InputError, SettingsError, SpoolError, StateError
+from appliance.errors import CheckError, DiskFull, IllegalPair, SettingsError, SpoolError, StateError
 from appliance.events import Event, Teller, nobody
 from appliance.settings import Settings, SourceSetting
 from appliance.spool.ledger import Ending, Ledger
@@ -154,7 +154,12 @@ class Acquisition:
         return exam
 
     def unscheduled(self, patient: Patient, description: str = "") -> Order:
-        """An order for a patient who was not ordered: a new study (IHE RAD TF-2, unscheduled case)."""
+        """An order for a patient who was not ordered: a new study (IHE RAD TF-2, unscheduled case).
+
+        Raises SettingsError naming everything about the patient that could not be written.
+        """
+        if wrong := patient.mistakes():
+            raise SettingsError("; ".join(wrong), "Correct it and try again; no exam was begun.")
         return Order(
             patient=patient,
             study_uid=self._place.uids.new(),
@@ -286,11 +291,9 @@ class Acquisition:
     def abandon(self, exam_id: str, reason: str = "110513") -> Exam:
         """End an exam early. The pictures are sent all the same, unless they were taken under the wrong entry.
 
-        `reason` is a code value of CID 9300; raises InputError naming them where it is not.
+        `reason` is a code value of CID 9300 or words of its meaning; SettingsError names them where it is neither.
         """
-        if reason not in REASONS:
-            raise InputError(f"{reason!r} is not a reason; known: " + ", ".join(REASONS))
-        code = REASONS[reason]
+        code = _reason(reason)
         withheld = "taken under the wrong worklist entry" if code == WRONG_WORKLIST_ENTRY else ""
         return self._end(exam_id, Ending(ExamState.ABANDONED, self._place.now(), code, withheld))
 
@@ -309,7 +312,8 @@ class Acquisition:
         station = self._place.settings.station
         word = how.object if how.object != "auto" else station.object
         syntax = self._syntax(how, what)
-        if syntax != "auto":
+        if syntax != "auto" or word == "document":
+            syntax = "explicit" if syntax == "auto" else syntax
             objects.demand_pair("sc" if word == "auto" else word, by_name(syntax), what)
         if what == "clip" and word.startswith("vl-") and (how.region or find_region(orders, how.usual_region)) is None:
             raise SettingsError(
@@ -375,6 +379,17 @@ def _write_as(out: Path, making: objects.Making, subject: Still | Clip, word: st
     if isinstance(subject, Clip):
         return objects.write_clip(out, making, subject, syntax, how.quality, how.fragmentable)
     return objects.write_still(out, making, subject, syntax, how.quality)
+
+
+def _reason(text: str) -> Code:
+    """The code of CID 9300 that a value, a meaning, or words found in one meaning only stand for."""
+    plain = text.strip().casefold()
+    exact = [one for one in REASONS.values() if plain in (one.value, one.meaning.casefold())]
+    near = exact or [one for one in REASONS.values() if plain and plain in one.meaning.casefold()]
+    if len(near) == 1:
+        return near[0]
+    known = "; ".join(f"{one.value} {one.meaning}" for one in REASONS.values())
+    raise SettingsError(f"{text!r} is not one reason to abandon an exam", f"Known: {known}. The exam is still open.")
 
 
 def _conversion(subject: Subject, how: How) -> str:

@@ -52,6 +52,14 @@ def _open_as_windows_does(path: str, flags: int, mode: int = 0o777, *, dir_fd: i
     return os.open(path, flags, mode, dir_fd=dir_fd)
 
 
+def _windows_locks() -> ModuleType:
+    """The one part of Windows' msvcrt that we use, played with what is here."""
+    fcntl = importlib.import_module("fcntl")
+    played = ModuleType("msvcrt")
+    played.__dict__.update(LK_NBLCK=2, locking=lambda handle, mode, size: fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB))
+    return played
+
+
 def become(system: str) -> None:
     """From here on our modules see another system."""
     windows = system == "win32"
@@ -65,6 +73,7 @@ def become(system: str) -> None:
     for name in ("sys", "os", "socket", "select", "signal", "platform"):
         absent = LINUX_WORDS.get(name, "") + " " + (UNIX_WORDS.get(name, "") if windows else "")
         faces[name] = Foreign(importlib.import_module(name), set(absent.split()), different.get(name, {}))
+    locks = _windows_locks() if windows else None
     real_import = builtins.__import__
 
     # the names are those of the built-in: some call it by keyword
@@ -82,6 +91,8 @@ def become(system: str) -> None:
         if level == 0 and asker in ("appliance", "capture"):
             if top in gone:
                 raise ModuleNotFoundError(f"No module named {name!r} on this system", name=name)
+            if locks is not None and name == "msvcrt":
+                return locks
             if name in faces or (top in faces and not fromlist):
                 return faces[top]
         return real_import(name, globals, locals, fromlist, level)
