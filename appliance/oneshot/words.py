@@ -106,11 +106,13 @@ def _simulated(result: dict[str, Any]) -> list[str]:
 def _disc(result: dict[str, Any]) -> list[str]:
     """What was made, or what each disc is worth."""
     if "output" in result:
-        return [f"{result['output']}: {result['objects']} objects, {', '.join(result['profiles'])}, read back and good"]
-    return [
-        f"{one['disc']}: {one['objects']} objects, {'good' if not one['faults'] else '; '.join(one['faults'])}"
-        for one in result["discs"]
-    ]
+        made = f"{result['output']}: {result['objects']} objects, {', '.join(result['profiles'])}, read back and good"
+        return [made, *(f"  {note}" for note in result["notes"])]
+    lines = []
+    for one in result["discs"]:
+        lines.append(f"{one['disc']}: {one['objects']} objects, {'good' if not one['faults'] else '; '.join(one['faults'])}")
+        lines += [f"  {note}" for note in one["notes"]]
+    return lines
 
 
 WORDS: dict[str, Callable[[dict[str, Any]], list[str]]] = {
