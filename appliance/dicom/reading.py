@@ -4,10 +4,12 @@ import re
 from collections.abc import Iterator
 from datetime import date
 
+from pydicom.charset import convert_encodings, decode_bytes
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
+from pydicom.valuerep import TEXT_VR_DELIMS
 
 from appliance.clinic.order import Code, Reference
 
@@ -16,6 +18,15 @@ _UNREADABLE = "\ufffd"
 _EARLIEST = date(1850, 1, 1)
 _ESCAPES = re.compile(r"\x1b[$(),\-./]{1,2}[0-~]")  # ISO 2022; pydicom leaves those of GB 2312 in the text
 _CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f]")
+
+
+def _unescaped(raw: bytes) -> str:
+    """Text with escapes of ISO 2022 that nobody declared, read by these escapes; empty where they lead nowhere."""
+    terms = ["", *(f"ISO 2022 IR {number}" for number in (13, 87, 159, 149, 58, 144, 126, 101, 127, 138, 148))]
+    try:
+        return decode_bytes(raw, convert_encodings(terms), TEXT_VR_DELIMS | {ord("^"), ord("=")})
+    except (UnicodeError, LookupError):
+        return ""
 
 
 class Reading:
@@ -120,6 +131,13 @@ class Reading:
 
     def _mended(self, text: str, raw: bytes, keyword: str) -> str:
         """The text as its writer must have meant it where it contradicts the declared character set."""
+        if _ESCAPES.search(text) and "2022" not in self.charset:
+            # pydicom has taken some of the escapes out of the text already
+            better = _unescaped(raw if raw and b"\\" not in raw else text.encode("latin-1", "replace"))
+            if better:
+                said = self.charset or "no character set"
+                self._complain(f"{keyword} {better!r} switches alphabets by ISO 2022 under {said}; read as ISO 2022")
+                return better
         if text.isascii() or dictionary_VR(keyword) in ("CS", "UI", "DA", "TM"):
             return text
         if all(part in _LATIN for part in self.charset.split("\\")):

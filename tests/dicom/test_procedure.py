@@ -224,6 +224,18 @@ def test_a_name_in_any_character_set_becomes_the_same_unicode(charset: list[str]
     assert read.complaints == ()
 
 
+@pytest.mark.parametrize(("charset", "name"), [one for one in NAMES if one[0][0] == ""])
+def test_a_name_whose_alphabets_nobody_declared_is_read_by_its_escapes(charset: list[str], name: str) -> None:
+    dataset = answer()
+    dataset.SpecificCharacterSet, dataset.PatientName = charset, name
+    raw = encoded(dataset)
+    begin = raw.index(b"\x08\x00\x05\x00CS")
+    bare = raw[:begin] + raw[begin + 8 + int.from_bytes(raw[begin + 6 : begin + 8], "little") :]
+    read = procedure.read_orders(read_dataset(BytesIO(bare), False, True))
+    assert read.orders[0].patient.name == name
+    assert any("ISO 2022" in one for one in read.complaints)
+
+
 def test_a_chinese_name_of_iso_2022_is_read() -> None:
     """PS3.5 K.2: GB 2312 in G1, the escape before each component; pydicom writes it otherwise, so it is patched in."""
     raw = b"Zhang^XiaoDong=\x1b$)A\xd5\xc5^\x1b$)A\xd0\xa1\xb6\xab=" + b" "
