@@ -11,10 +11,12 @@ from typing import Any
 
 from appliance.clinic.order import Code, Order
 from appliance.clinic.patient import Patient, temporary_id
-from appliance.errors import StateError
+from appliance.dicom.uids import Fresh
+from appliance.errors import SpoolError, StateError
 from appliance.events import Board, Event
-from appliance.settings import Settings
+from appliance.settings import Settings, host_port
 from appliance.spool.doorbell import Doorbell
+from appliance.spool.latch import Latch
 from appliance.spool.ledger import Ledger
 from appliance.spool.shelf import Shelf
 from appliance.ui.api import build
@@ -28,6 +30,7 @@ from capture.tap import Tap
 
 log = logging.getLogger("dicap.station")
 PACE, PACE_RECORDING = 1 / 25, 1 / 10  # seconds between two live pictures at the least
+NOBODY = {"pid": 0, "http": "", "source": ""}
 HEARTBEAT = 10.0  # seconds between two signs of life in the ledger
 
 
@@ -38,10 +41,13 @@ class Station:
         self.board = Board()
         self._settings = settings
         self._demo = demo
+        self._root = root
+        self._latch = Latch(root / "station.lock")
         self._bell = Doorbell(root, "station")
         self._courier_bell = Doorbell(root, "courier")
         ledger = Ledger(root / "ledger.sqlite")
-        self._place = Place(settings, Shelf(root), ledger, tell=self._tell, ring=self._courier_bell.ring)
+        uids = Fresh(settings.dicom.uid_root)
+        self._place = Place(settings, Shelf(root), ledger, uids, tell=self._tell, ring=self._courier_bell.ring)
         source = settings.source(settings.station.source)
         self._spec = source.spec
         self._tap = Tap(lambda: open_source(source.spec), on_news=self._tap_news)
@@ -51,7 +57,12 @@ class Station:
         self._url = ""
 
     def start(self, http: str | None = None) -> str:
-        """Start tap and screen; returns the screen's address. Raises SettingsError when it cannot be served there."""
+        """Start tap and screen; returns the screen's address.
+
+        Raises SettingsError when it cannot be served there, or another station runs on this spool; then `stop` it.
+        """
+        host, port = host_port(http or self._settings.station.http)
+        self._latch.demand("station", self._root)
         for stray in self._place.shelf.sweep(self._place.ledger.files()):
             log.warning("a file that the ledger does not know was moved to %s", stray)
         for picture in self._session.take_up():
@@ -60,39 +71,37 @@ class Station:
             self._acquisition.demand_legal((), what, replace(self._session.how(), object="sc"))
         self._bell.open()
         self._tap.start()
-        host, _, port = (http or self._settings.station.http).rpartition(":")
-        app = build(self, allow_hosts=(host.strip("[]"),))
+        app = build(self, allow_hosts=(host,))
         mount(app)
-        self._server = Server(app, host.strip("[]"), int(port))
+        self._server = Server(app, host, port)
         bound = self._server.start()
-        self._url = f"http://{host}:{bound}/"
+        self._url = f"http://[{host}]:{bound}/" if ":" in host else f"http://{host}:{bound}/"
         self._sign()
         return self._url
 
     def run(self, over: threading.Event, alive: Callable[[], None] = lambda: None) -> None:
         """Pass the courier's rings on to the screens until stopped; `alive` is called at least every second."""
-        beat = time.time()
+        beat = time.monotonic()
         while not over.is_set():
             if self._bell.wait(1.0):
                 self.board.tell(Event("ledger.changed"))
             alive()
-            if time.time() - beat > HEARTBEAT:
-                beat = time.time()
+            if time.monotonic() - beat > HEARTBEAT:
+                beat = time.monotonic()
                 self._sign()
 
     def stop(self) -> None:
-        """Stop in reverse order; a running recording is kept first."""
-        if self._session.take:
-            try:
-                self._session.stop()
-            except StateError:
-                log.info("the recording had just been kept")
+        """Stop in reverse order; a running recording is kept first. Also after a start that failed; may be called twice."""
+        self._session.close()
         if self._server:
             self._server.stop()
         self._tap.stop()
         self._bell.close()
-        self._place.ledger.sign("station", {"pid": 0, "http": "", "source": ""})
+        if self._url:
+            self._url = ""
+            self._sign()
         self._place.ledger.close()
+        self._latch.free()
 
     # the desk
 
@@ -185,11 +194,15 @@ class Station:
         return replace(how, region=region, laterality=str(options.get("laterality") or how.laterality))
 
     def _order(self, key: str) -> Order:
-        for order in self._place.ledger.orders():
-            if order.key == key:
-                return order
+        found = [order for order in self._place.ledger.orders() if order.key == key]
         advice = "Look at the worklist again and choose the patient there."
-        raise StateError("this order is no longer on the worklist", advice)
+        if not found:
+            raise StateError("this order is no longer on the worklist", advice)
+        if len(found) > 1:
+            names = " and ".join(sorted(order.patient.spoken_name for order in found))
+            advice = "Ask the RIS's administrator. Until then, begin an unscheduled exam for the right patient."
+            raise StateError(f"the worklist has several orders called {key}: for {names}", advice)
+        return found[0]
 
     def _tell(self, event: Event) -> None:
         log.info("%s %s", event.kind, event.facts)
@@ -199,4 +212,8 @@ class Station:
         self._tell(Event("picture.state", {"state": state, "words": words}))
 
     def _sign(self) -> None:
-        self._place.ledger.sign("station", {"pid": os.getpid(), "http": self._url, "source": self._spec})
+        facts = {"pid": os.getpid(), "http": self._url, "source": self._spec} if self._url else NOBODY
+        try:
+            self._place.ledger.sign("station", facts)
+        except SpoolError as error:
+            log.warning("%s %s", error, error.advice)

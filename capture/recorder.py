@@ -6,6 +6,7 @@ import os
 import queue
 import threading
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,17 +22,19 @@ from capture.tap import Reader
 _WAITING = 8  # frames between the writer and the encoder; the long queue is the Reader's
 _SYNC = 0.5  # seconds between two fsyncs: what a power cut may take
 _POLL = 0.25
+_LOOK = 1.0  # seconds between two looks whether the recording may go on
 
 
 class Recorder:
     """Encodes frames into a file of its own in `folder`, in a thread of its own (libavcodec leaves the GIL alone).
 
-    `codec` is mpeg2, mpeg2-hd, h264, h264-hardware, hevc or raw. Give it the frames of one Reader: `write` waits while
-    the encoder is behind, and the Reader is what holds the rest. Beside the clip lies its journal (`.journal`): with it
-    `salvage` makes a clip of what a crash leaves. Both belong to the caller, who removes the folder.
+    `codec` is mpeg2, mpeg2-hd, h264, h264-hardware, hevc or raw, or chooses one of them by the first frame. Give it the
+    frames of one Reader: `write` waits while the encoder is behind, and the Reader is what holds the rest. Beside the
+    clip lies its journal (`.journal`): with it `salvage` makes a clip of what a crash leaves. Both belong to the caller,
+    who removes the folder.
     """
 
-    def __init__(self, folder: Path, codec: str) -> None:
+    def __init__(self, folder: Path, codec: str | Callable[[Frame], str]) -> None:
         self._folder, self._codec = folder, codec
         self._waiting: queue.Queue[Frame | None] = queue.Queue(_WAITING)
         self._path: Path | None = None
@@ -72,6 +75,50 @@ class Recorder:
         if self._journal and not self._stopped.is_set():
             self._journal.note(words)
 
+    def follow(
+        self,
+        reader: Reader,
+        *,
+        seconds: float | None = None,
+        stop: threading.Event | None = None,
+        look: Callable[[], str] = lambda: "",
+    ) -> None:
+        """Take the frames of a reader until `seconds` of the source are over, `stop` is set, or the source ends.
+
+        Without losses N seconds at rate R are round(N·R) frames, at least one; a lost frame counts as time that passed, so
+        that the clip then has fewer, and says so. What waits in the reader when `stop` is set is still taken. `look` is
+        called every second; words of its end the clip there and become a flaw. Raises as `write` does.
+        """
+        last: int | None = None
+        looked = time.monotonic()
+        try:
+            while True:
+                stopped = stop is not None and stop.is_set()
+                if stopped:
+                    reader.close()
+                frame = reader.get(0 if stopped else _POLL)
+                if frame is None:
+                    if stopped or reader.ended:
+                        return
+                    continue
+                if seconds and last is None:
+                    last = frame.number + max(1, round(seconds * frame.format.rate)) - 1
+                if last is None or frame.number <= last:
+                    self.write(frame)
+                if last is not None and frame.number >= last:
+                    return
+                if time.monotonic() - looked >= _LOOK:
+                    looked = time.monotonic()
+                    if words := look():
+                        self.note(words)
+                        return
+        finally:
+            reader.close()
+            for words in reader.flaws:
+                self.note(words)
+            if reader.lost:
+                self.note(f"{reader.lost} frames were lost because this machine did not keep up")
+
     def stop(self) -> Clip:
         """Encode what waits and close the clip; may be called once. CaptureError where there is no whole frame.
 
@@ -88,6 +135,10 @@ class Recorder:
         self._threads[0].join()
         self._stopped.set()
         self._threads[1].join()
+        try:
+            _sync(self._path)
+        except OSError as error:
+            self._error = self._error or error
         if self._error:
             self._journal.record.notes.append(f"the recording stopped early: {_words(self._error)}")
             self._journal.close()
@@ -95,16 +146,16 @@ class Recorder:
             if clip is None:
                 raise CaptureError(f"nothing could be recorded: {_words(self._error)}") from self._error
             return clip
-        _sync(self._path)
         self._journal.end()
         return rescue.finished(self._path, self._journal.record, self.frames)
 
     def _begin(self, frame: Frame) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._shape = frame.format
-        suffix = coding_for(self._codec, frame.format).suffix
+        codec = self._codec if isinstance(self._codec, str) else self._codec(frame)
+        suffix = coding_for(codec, frame.format).suffix
         self._path = self._folder / f"clip-{time.time_ns()}{suffix}"
-        opened = open_encoder(self._path, self._codec, frame.format)
+        opened = open_encoder(self._path, codec, frame.format)
         captured = datetime.fromtimestamp(frame.time, UTC).astimezone()
         self._encoder = opened
         self._journal = journal.Journal(
@@ -130,41 +181,11 @@ class Recorder:
 
     def _keep_synced(self) -> None:
         assert self._path
-        while not self._stopped.wait(_SYNC):
-            _sync(self._path)
-
-
-def record(
-    reader: Reader, folder: Path, codec: str, *, seconds: float | None = None, stop: threading.Event | None = None
-) -> Clip:
-    """Record from a reader until `seconds` of the source are over, `stop` is set, or the source ends; returns the clip.
-
-    Without losses a clip of N seconds at rate R has round(N·R) frames; a lost frame counts as time that passed, so that
-    the clip then has fewer, and says so.
-    """
-    recorder = Recorder(folder, codec)
-    last: int | None = None
-    try:
-        while not (stop and stop.is_set()):
-            frame = reader.get(_POLL)
-            if frame is None:
-                if reader.ended:
-                    break
-                continue
-            if last is None:
-                last = frame.number + round(seconds * frame.format.rate) - 1 if seconds else -1
-            if last < 0 or frame.number <= last:
-                recorder.write(frame)
-            if 0 <= last <= frame.number:
-                break
-    except (CaptureError, OSError, av.error.FFmpegError):
-        if not recorder.frames:
-            raise
-    finally:
-        reader.close()
-    for words in reader.flaws:
-        recorder.note(words)
-    return recorder.stop()
+        try:
+            while not self._stopped.wait(_SYNC):
+                _sync(self._path)
+        except OSError as error:  # a disk that does not keep what it took
+            self._error = self._error or error
 
 
 def salvage(path: Path) -> Clip | None:

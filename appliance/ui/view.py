@@ -131,7 +131,7 @@ def _open_exam(place: Place, session: Session) -> dict[str, Any] | None:
         "started": exam.started.isoformat(timespec="seconds"),
         "pictures": [_kept(picture) for picture in place.ledger.pictures(exam.id) if picture.kind in ("still", "clip")],
         "recording": None
-        if take is None
+        if take is None or take.exam_id != exam.id
         else {
             "seconds": round(time.time() - take.started, 1),
             "frames": take.frames,

@@ -2,8 +2,8 @@
 
 import errno
 import hashlib
+import logging
 import shutil
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -28,6 +28,7 @@ from capture.encode import jpeg
 from capture.frame import Clip, Pixels, Still
 from capture.picture import decode_stream, read_frames
 
+log = logging.getLogger("dicap.acquire")
 Subject = Still | Clip | Document
 What = Literal["still", "clip"]
 WHAT: tuple[What, ...] = ("still", "clip")
@@ -80,7 +81,7 @@ class How:
 class Made:
     """An object about to be written: its kind and series' modality, who writes it, and how it looks when small.
 
-    `what` is still, clip, document or report; the rest as in Picture.
+    `what` is still, clip, document or report; `uid` its SOP Instance UID, empty for a new one; the rest as in Picture.
     """
 
     kind: str
@@ -93,6 +94,7 @@ class Made:
     origin: str = "captured"
     seconds: float = 0.0
     flaws: tuple[str, ...] = ()
+    uid: str = ""
 
 
 def region_set(source: SourceSetting) -> Code | None:
@@ -106,8 +108,6 @@ class Acquisition:
 
     def __init__(self, place: Place) -> None:
         self._place = place
-        self._lock = threading.Lock()
-        self._numbers: dict[str, int] = {}
         station = place.settings.station
         self._device = objects.Device(
             manufacturer=station.manufacturer,
@@ -127,12 +127,10 @@ class Acquisition:
         """
         place = self._place
         place.shelf.demand_space(place.settings.station.reserve_mb)
-        if not orders or len({(order.patient.id, order.patient.issuer) for order in orders}) != 1:
+        people = {(order.patient.id, order.patient.issuer) for order in orders}
+        births = {order.patient.birth_date for order in orders if order.patient.birth_date}
+        if len(people) != 1 or len(births) > 1:  # two hospitals may have given the same ID to two people
             raise StateError("an exam is for the orders of one patient")
-        keys = {order.key for order in orders}
-        for other in place.ledger.exams(ExamState.OPEN):
-            if keys & {order.key for order in other.orders}:
-                raise StateError(f"the exam {other.id} for {other.patient.spoken_name} is still open")
         step_uid = place.uids.new()
         exam_id = "E" + hashlib.sha256(step_uid.encode()).hexdigest()[:15].upper()
         station = place.settings.station
@@ -168,10 +166,11 @@ class Acquisition:
             unscheduled=True,
         )
 
-    def keep(self, exam_id: str, subject: Subject, how: How) -> Picture:
+    def keep(self, exam_id: str, subject: Subject, how: How, uid: str = "") -> Picture:
         """Make the object, check it, put it on the shelf, write it down: when this returns, it is safe.
 
-        Raises IllegalPair, CheckError (the object then lies in the attic), SpoolError, StateError.
+        `uid` is its SOP Instance UID where that was decided before. Raises IllegalPair, CheckError (the object then lies
+        in the attic), SpoolError, StateError.
         """
         exam = self._place.ledger.exam(exam_id)
         region = how.region or find_region(exam.orders, how.usual_region)
@@ -191,7 +190,8 @@ class Acquisition:
                 laterality=how.laterality,
                 origin=how.origin,
                 seconds=subject.seconds if isinstance(subject, Clip) else 0.0,
-                flaws=() if isinstance(subject, Document) else subject.flaws,
+                flaws=() if isinstance(subject, Document) else (*subject.flaws, *self._instead(exam, subject, how, kind)),
+                uid=uid,
             ),
         )
 
@@ -201,11 +201,10 @@ class Acquisition:
         exam = place.ledger.exam(exam_id)
         if exam.state != ExamState.OPEN:
             raise StateError(f"the exam {exam_id} has ended")
-        uid = place.uids.new()
+        uid = made.uid or place.uids.new()
         picture_id = hashlib.sha256(uid.encode()).hexdigest()[:16]
-        with self._lock:
-            series = self._series(exam, made.modality)
-            number = self._next_number(exam, series)
+        series = self._series(exam, made.modality)
+        number = place.ledger.next_number(series.uid)
         making = objects.Making(
             exam=exam,
             series=series,
@@ -248,7 +247,6 @@ class Acquisition:
             out = work / f"{picture_id}.dcm"
             written = made.write(out, making)
             self._demand_legal(out, made.origin)
-            first = made.look()
             kept = shelf.keep(out, making.exam.id, out.name)
         except OSError as error:
             full = error.errno in (errno.ENOSPC, errno.EDQUOT)
@@ -256,15 +254,17 @@ class Acquisition:
             raise DiskFull(what) if full else SpoolError(what) from error
         finally:
             shutil.rmtree(work, ignore_errors=True)
-        if first is not None:
-            self._draw_small(shelf.thumbnail(picture_id), first)
+        self._draw_small(shelf.thumbnail(picture_id), made)
         return written, kept
 
-    def _draw_small(self, path: Path, first: Pixels) -> None:
+    def _draw_small(self, path: Path, made: Made) -> None:
         """The picture for the screen; without it, the object is safe all the same."""
         try:
-            path.write_bytes(jpeg(first, 80, THUMBNAIL_WIDTH))
-        except OSError as error:
+            first = made.look()
+            if first is not None:
+                path.write_bytes(jpeg(first, 80, THUMBNAIL_WIDTH))
+        except Exception as error:
+            log.exception("no thumbnail %s", path)
             path.unlink(missing_ok=True)
             self._news("thumbnail.missing", words=str(error))
 
@@ -331,16 +331,19 @@ class Acquisition:
         kind = objects.kind_for(exam.modality, subject)
         return "sc" if isinstance(subject, Clip) and kind.startswith("vl-") and region is None else kind
 
+    def _instead(self, exam: Exam, subject: Still | Clip, how: How, kind: str) -> list[str]:
+        """Words for a clip that became Secondary Capture only because nobody said what it shows."""
+        asked = how.object if how.object != "auto" else self._place.settings.station.object
+        usual = objects.kind_for(exam.modality, subject)
+        if asked != "auto" or kind == usual:
+            return []
+        return [f"kept as Secondary Capture, not as {usual} video: neither order nor settings name the part of the body"]
+
     def _series(self, exam: Exam, modality: str) -> Series:
         order = exam.orders[0]
         words = order.step_description or order.procedure_description
         number = 2 if modality == "DOC" else 1
         return self._place.ledger.series(exam.id, Series(self._place.uids.new(), number, modality, words[:64], words[:64]))
-
-    def _next_number(self, exam: Exam, series: Series) -> int:
-        taken = [one.number for one in self._place.ledger.pictures(exam.id) if one.series.uid == series.uid]
-        self._numbers[series.uid] = max([self._numbers.get(series.uid, 0), *taken]) + 1
-        return self._numbers[series.uid]
 
     def _write(self, out: Path, making: objects.Making, subject: Subject, how: How) -> objects.Written:
         if isinstance(subject, Document):

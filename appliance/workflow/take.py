@@ -1,93 +1,128 @@
-"""One recording under way: a thread that carries frames from the tap to the recorder."""
+"""One recording under way, in a folder of its own that says enough for another process to keep it after a crash."""
 
-import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass
 from pathlib import Path
 
+from appliance.clinic.exam import Picture
 from appliance.errors import StateError
+from appliance.spool.books import from_json, to_json
+from appliance.spool.latch import Latch
 from appliance.workflow.acquire import How
 from capture.frame import Clip, Frame
 from capture.recorder import Recorder
+from capture.source import CaptureError
 from capture.tap import Reader
+
+NOTE, LOCK = "how.json", "take.lock"
+
+
+@dataclass(frozen=True)
+class Note:
+    """What lies beside a recording: what the clip becomes, under which SOP Instance UID, so that it is kept once."""
+
+    how: How
+    uid: str
 
 
 class Take:
-    """A clip being recorded into a folder of its own; `seconds` limits it, counted in frames of the source."""
+    """A clip being recorded into a folder of its own; `seconds` limits it, counted in frames of the source.
 
-    def __init__(self, exam_id: str, folder: Path, how: How, seconds: float | None = None) -> None:
+    The folder is locked until `let_go`, so that nobody takes it for what a crash left. `kept` becomes the picture, or
+    why there is none.
+    """
+
+    def __init__(self, exam_id: str, folder: Path, note: Note, seconds: float | None = None) -> None:
         self.exam_id = exam_id
         self.folder = folder
-        self.how = how
+        self.note = note
         self.started = time.time()
+        self.kept: Future[Picture] = Future()
         self._seconds = seconds
         self._over = threading.Event()
         self._recorder: Recorder | None = None
         self._thread: threading.Thread | None = None
         self._error: Exception | None = None
         folder.mkdir(parents=True)
-        note = {"syntax": how.syntax, "object": how.object}
-        (folder / "how.json").write_text(json.dumps(note), encoding="utf-8")
+        self._latch = Latch(folder / LOCK)
+        self._latch.take()
+        (folder / NOTE).write_text(to_json(note), encoding="utf-8")
 
     @property
     def frames(self) -> int:
         """How many frames are recorded."""
         return self._recorder.frames if self._recorder else 0
 
-    def start(self, reader: Reader, codec: Callable[[Frame], str], ended: Callable[[], None]) -> None:
-        """Begin; `codec` chooses by the first frame, `ended` is called where the take ended without being told to."""
+    def start(
+        self, reader: Reader, codec: Callable[[Frame], str], look: Callable[[], str], ended: Callable[["Take"], None]
+    ) -> None:
+        """Begin; `codec` chooses by the first frame, `look` says why to end, `ended` hears that it ended by itself."""
+        recorder = Recorder(self.folder, codec)
+        self._recorder = recorder
 
         def run() -> None:
             try:
-                self._carry(reader, codec)
+                recorder.follow(reader, seconds=self._seconds, stop=self._over, look=look)
             except Exception as error:  # noqa: BLE001  kept for finish(), which tells the person
                 self._error = error
-            finally:
-                reader.close()
-                self._note(reader)
             if not self._over.is_set():
-                ended()
+                ended(self)
 
         self._thread = threading.Thread(target=run, name="take", daemon=True)
         self._thread.start()
 
-    def wait(self) -> None:
-        """Wait until the take has its seconds, or the source has ended."""
-        if self._thread:
-            self._thread.join()
+    def wait(self, patience: float) -> None:
+        """Wait until the take has its seconds or the source has ended; at most `patience` seconds without a new frame."""
+        assert self._thread
+        count, since = self.frames, time.monotonic()
+        while self._thread.is_alive() and time.monotonic() - since < patience:
+            self._thread.join(0.25)
+            if self.frames != count:
+                count, since = self.frames, time.monotonic()
 
     def finish(self) -> Clip:
-        """Stop, and close the clip. Raises StateError when there was no frame, or what stopped the recording."""
+        """Stop, and close the clip. Raises StateError when there was no frame, CaptureError for what stopped it."""
         self._over.set()
-        self.wait()
-        if self._recorder is None or not self._recorder.frames:
-            raise self._error or StateError("no frame came while recording")
-        return self._recorder.stop()
+        if self._thread:
+            self._thread.join()
+        if self._recorder is not None and self._recorder.frames:
+            return self._recorder.stop()
+        if isinstance(self._error, CaptureError):
+            raise self._error
+        if self._error:
+            raise CaptureError(f"nothing could be recorded: {self._error}", "Record again.") from self._error
+        raise StateError("no frame came while recording", "Look at the live picture, and record again.")
 
-    def _note(self, reader: Reader) -> None:
-        """What was wrong with the source, or with this machine, belongs to the clip."""
-        words = [*reader.flaws]
-        if reader.lost:
-            words.append(f"{reader.lost} frames were lost because this machine did not keep up")
-        if self._recorder and self._recorder.frames:
-            for one in words:
-                self._recorder.note(one)
+    def size(self) -> int:
+        """Bytes on disk so far."""
+        return sum(path.stat().st_size for path in self.folder.iterdir())
 
-    def _carry(self, reader: Reader, codec: Callable[[Frame], str]) -> None:
-        first = until = 0
-        while not self._over.is_set():
-            frame = reader.get(0.25)
-            if frame is None:
-                if reader.ended:
-                    return
-                continue
-            if self._recorder is None:
-                self._recorder = Recorder(self.folder, codec(frame))
-                first = frame.number
-                until = first + round(self._seconds * float(frame.format.rate)) if self._seconds else 0
-            if until and frame.number >= until:
-                return
-            self._recorder.write(frame)
-            if until and frame.number == until - 1:
-                return
+    def let_go(self) -> None:
+        """Nobody works on the folder any more; may be called twice."""
+        self._latch.free()
+
+
+@dataclass(frozen=True)
+class Left:
+    """What a crash left of a take: its folder, its exam, its note (None where that is torn), its recordings."""
+
+    folder: Path
+    exam_id: str
+    note: Note | None
+    files: tuple[Path, ...]
+
+
+def left_behind(recordings: Path) -> Iterator[Left]:
+    """The takes of processes that are no more, oldest first; each is locked for as long as it is looked at."""
+    for folder in sorted(path for path in recordings.glob("*/*") if path.is_dir()):
+        with Latch(folder / LOCK) as latch:
+            if not latch.take():
+                continue  # somebody records into it, or is just keeping it
+            try:
+                note: Note | None = from_json(Note, (folder / NOTE).read_text(encoding="utf-8"))
+            except (OSError, ValueError):
+                note = None
+            yield Left(folder, folder.parent.name, note, tuple(sorted(folder.glob("clip-*"))))

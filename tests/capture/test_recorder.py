@@ -13,13 +13,20 @@ from conftest import Opener, Script, frames
 
 from capture.frame import Format, Frame, Loss
 from capture.picture import read_frames
-from capture.recorder import Recorder, record
+from capture.recorder import Recorder
 from capture.source import CaptureError, EncoderMissing
 from capture.sources import open_source
 from capture.sources.testcard import TestCard, read_strip
 from capture.tap import Tap
 
 CODECS = {"mpeg2": "mpeg2video", "h264": "h264", "hevc": "hevc", "raw": "raw"}
+
+
+def record(reader, folder, codec, **how):
+    """Follow a reader, then close the clip."""
+    recorder = Recorder(folder, codec)
+    recorder.follow(reader, **how)
+    return recorder.stop()
 
 
 def recorded(opener, folder, codec="h264", **how):
@@ -93,6 +100,47 @@ def test_a_recording_ends_when_it_is_told_to(tmp_path):
     clip = record(reader, tmp_path, "mpeg2", stop=stop)
     tap.stop()
     assert 10 < clip.frames < 100 and numbers(clip) == list(range(clip.frames))
+
+
+def test_what_came_before_the_word_to_stop_is_in_the_clip(tmp_path):
+    """The encoder is behind when Stop is pressed: the frames that wait were seen, and belong to the clip."""
+    tap = Tap(Opener(Script([*frames(*range(40)), ("hang",)], rate=25)))
+    reader, stop = tap.subscribe(), threading.Event()
+    tap.start()
+    while tap.wait_frame(38, 5) is None:
+        continue
+    stop.set()
+    clip = record(reader, tmp_path, "h264", stop=stop)
+    tap.stop()
+    assert numbers(clip) == list(range(40)) and clip.flaws == ()
+
+
+@pytest.mark.parametrize("seconds", [0.001, 0.04])
+def test_the_shortest_clip_has_one_frame(tmp_path, seconds):
+    assert recorded(Opener(Script(frames(*range(9)), rate=25)), tmp_path, seconds=seconds).frames == 1
+
+
+def test_a_recording_ends_when_whoever_looks_after_it_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr("capture.recorder._LOOK", 0.1)
+    clip = recorded(lambda: open_source("testcard:320x240@50"), tmp_path, look=lambda: "the disk is nearly full")
+    assert 1 <= clip.frames < 50 and clip.flaws == ("the disk is nearly full",)
+
+
+def test_the_codec_may_be_chosen_by_the_first_frame(tmp_path):
+    seen = []
+    clip = recorded(Opener(Script(frames(*range(9)), rate=25)), tmp_path, lambda frame: seen.append(frame.number) or "mpeg2")
+    assert clip.codec == "mpeg2video" and clip.frames == 9 and seen == [0]
+
+
+def test_frames_that_this_machine_lost_are_said(tmp_path):
+    tap = Tap(Opener(Script(frames(*range(60)), rate=250)))
+    reader = tap.subscribe(20)
+    tap.start()
+    while not reader.ended:
+        tap.wait_frame(1000, 0.05)
+    clip = record(reader, tmp_path, "h264")
+    tap.stop()
+    assert clip.frames == 20 and any("did not keep up" in words for words in clip.flaws)
 
 
 def test_missing_frames_are_named_and_timed(tmp_path):

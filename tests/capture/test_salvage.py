@@ -17,7 +17,7 @@ from capture.sources.testcard import TestCard, read_strip
 RECORD = """
 import sys
 from pathlib import Path
-from capture.recorder import record
+from capture.recorder import Recorder
 from capture.sources import open_source
 from capture.tap import Tap
 tap = Tap(lambda: open_source(sys.argv[1]))
@@ -26,7 +26,7 @@ tap.start()
 while (first := tap.wait_frame(-1, 5)) is None:
     pass
 print("recording", flush=True)
-record(reader, Path(sys.argv[2]), sys.argv[3], seconds=60)
+Recorder(Path(sys.argv[2]), sys.argv[3]).follow(reader, seconds=60)
 """
 
 
