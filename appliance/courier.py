@@ -166,7 +166,8 @@ class Courier:
             for complaint in found.complaints:
                 log.warning("worklist: %s", complaint)
             self._place.ledger.sign(f"peer:{name}", {"answers": True, "words": ""})
-            self._place.ledger.cache_orders(found.orders, time.time(), peer=name)
+            nonsense = "; ".join(found.complaints) if not found.orders else ""  # then the list of before is the better one
+            self._place.ledger.cache_orders(found.orders, time.time(), nonsense, name)
         self._station_bell.ring()
         return False
 

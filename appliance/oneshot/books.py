@@ -5,6 +5,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
+from appliance.clinic.exam import Picture
 from appliance.dicom import syntaxes
 from appliance.errors import ApplianceError, InputError
 from appliance.oneshot.place import spool
@@ -42,7 +43,7 @@ def ledger(settings: Settings, root: Path, args: Namespace) -> dict[str, Any]:
                 for exam in exams
             ],
             "objects": [_debt_words(debt) for debt in debts],
-            "held": [{"id": one.id, "exam": one.exam_id, "sop_instance_uid": one.sop_instance_uid} for one in held],
+            "held": [_picture_words(one) for one in held],
             "reports": [_report_words(report) for report in place.ledger.debts.reports()],
         }
 
@@ -107,21 +108,28 @@ def _no_words(one: Debt | Report) -> str:
     return "no peer was asked yet"
 
 
-def _debt_words(debt: Debt) -> dict[str, Any]:
-    """One object and one destination."""
-    picture = debt.picture
+def _picture_words(picture: Picture) -> dict[str, Any]:
+    """One object."""
     return {
         "id": picture.id,
         "exam": picture.exam_id,
-        "destination": debt.destination,
-        "state": str(debt.state),
-        "released": debt.released,
         "sop_class_uid": picture.sop_class_uid,
         "sop_instance_uid": picture.sop_instance_uid,
         "syntax": syntaxes.by_uid(picture.syntax_uid).name,
         "frames": picture.frames,
         "size": picture.size,
         "file": picture.file,
+        "flaws": list(picture.flaws),
+    }
+
+
+def _debt_words(debt: Debt) -> dict[str, Any]:
+    """One object and one destination."""
+    return {
+        **_picture_words(debt.picture),
+        "destination": debt.destination,
+        "state": str(debt.state),
+        "released": debt.released,
         "attempts": debt.attempts,
         "words": debt.words,
         "advice": debt.advice,

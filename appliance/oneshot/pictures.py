@@ -147,6 +147,8 @@ def region_of(args: Namespace) -> Code | None:
 
 
 def _end_lone(place: Place, acquisition: Acquisition, meant: Meant) -> None:
+    if (place.shelf.recordings / meant.exam.id).exists():
+        return  # what could not be kept yet belongs to it: the station takes it up
     if place.ledger.pictures(meant.exam.id):
         acquisition.finish(meant.exam.id)
     else:
@@ -179,7 +181,7 @@ def _ask_station(place: Place, verb: str, options: dict[str, Any], patience: flo
 
 
 def _import(place: Place, args: Namespace) -> dict[str, Any]:
-    """Bring every file in; one bad file never stops the others."""
+    """Bring every file in; one bad file never stops the others. No exam is begun before there is something for it."""
     acquisition = Acquisition(place)
     paths = [Path(one) for one in args.files]
     missing = [str(path) for path in paths if not path.exists()]
@@ -199,30 +201,71 @@ def _import(place: Place, args: Namespace) -> dict[str, Any]:
         fragmentable=args.fragmentable,
     )
     limit = (4_000_000 if args.fragmentable else place.settings.dicom.clip_limit_mb) * 1_000_000
-    meant = meant_exam(place, acquisition, args, lambda orders: _demand_some_legal(acquisition, orders, paths, how))
-    ids: list[str] = []
-    troubles: list[dict[str, str]] = []
-    passed_over: list[str] = []
     scratch = place.shelf.temporary()
+    arriving = _Arriving(bring_in(paths, scratch, limit, args.syntax))
+
+    def look(orders: Sequence[Order]) -> None:
+        _demand_some_legal(acquisition, orders, paths, how)
+        arriving.demand()
+
+    ids: list[str] = []
     try:
         scratch.mkdir()
-        for found in bring_in(paths, scratch, limit, args.syntax):
-            _keep_found(acquisition, meant, found, how, ids, troubles)
-            if found.subject is None and found.error is None:
-                passed_over.append(found.words)
+        meant = meant_exam(place, acquisition, args, look)
+        try:
+            for found in arriving:
+                _keep_found(acquisition, meant, found, how, ids, arriving.troubles)
+        finally:
+            if meant.lone:
+                _end_lone(place, acquisition, meant)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-        if meant.lone:
-            _end_lone(place, acquisition, meant)
-    result = {**_result(place, meant, ids), "failed": troubles, "passed_over": passed_over}
-    if not ids and not troubles:
-        raise InputError("there was no picture, video or PDF among these", "Nothing was imported.").with_report(result)
-    if troubles:
-        kind = PartlyFailed if ids else InputError
-        first = troubles[0]
-        words = f"{len(troubles)} of {len(troubles) + len(ids)} failed; {first['file']}: {first['error']}"
-        raise kind(words, first["advice"]).with_report(result)
+    result = {**_result(place, meant, ids), **arriving.report()}
+    if arriving.troubles:
+        raise _failed(arriving.troubles, len(ids)).with_report(result)
     return result
+
+
+class _Arriving:
+    """What is found in files, one thing after the other, and what is not; `demand` looks ahead to the first."""
+
+    def __init__(self, found: Iterator[Found]) -> None:
+        self.troubles: list[dict[str, str]] = []
+        self._passed_over: list[str] = []
+        self._things = self._told(found)
+        self._first: Found | None = None
+
+    def demand(self) -> None:
+        """Raise InputError where there is nothing at all; what was looked at comes again."""
+        self._first = next(self._things, None)
+        if self._first is None:
+            nothing = InputError("there was no picture, video or PDF among these", "Nothing was imported.")
+            error = _failed(self.troubles, 0) if self.troubles else nothing
+            raise error.with_report({"exam": "", "objects": [], **self.report()})
+
+    def report(self) -> dict[str, Any]:
+        """What did not go in."""
+        return {"failed": self.troubles, "passed_over": self._passed_over}
+
+    def __iter__(self) -> Iterator[Found]:
+        if self._first:
+            yield self._first
+        yield from self._things
+
+    def _told(self, found: Iterator[Found]) -> Iterator[Found]:
+        for one in found:
+            if one.subject is not None:
+                yield one
+            elif one.error:
+                self.troubles.append({"file": str(one.path), **words_of(one.error)})
+            else:
+                self._passed_over.append(one.words)
+
+
+def _failed(troubles: list[dict[str, str]], kept: int) -> ApplianceError:
+    first = troubles[0]
+    words = f"{len(troubles)} of {len(troubles) + kept} failed; {first['file']}: {first['error']}"
+    return (PartlyFailed if kept else InputError)(words, first["advice"])
 
 
 def _demand_some_legal(acquisition: Acquisition, orders: Sequence[Order], paths: list[Path], how: How) -> None:
@@ -250,14 +293,11 @@ def _demand_some_legal(acquisition: Acquisition, orders: Sequence[Order], paths:
 def _keep_found(
     acquisition: Acquisition, meant: Meant, found: Found, how: How, ids: list[str], troubles: list[dict[str, str]]
 ) -> None:
-    error: Exception | None = found.error
-    if found.subject is not None:
-        try:
-            ids.append(acquisition.keep(meant.exam.id, found.subject, how).id)
-        except (ApplianceError, CaptureError) as failure:
-            error = failure
-    if error:
-        troubles.append({"file": str(found.path), **words_of(error)})
+    assert found.subject is not None
+    try:
+        ids.append(acquisition.keep(meant.exam.id, found.subject, how).id)
+    except (ApplianceError, CaptureError) as failure:
+        troubles.append({"file": str(found.path), **words_of(failure)})
 
 
 def _result(place: Place, meant: Meant, ids: list[str]) -> dict[str, Any]:

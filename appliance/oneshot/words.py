@@ -45,7 +45,7 @@ def _ago(seconds: int) -> str:
 
 def _kept(result: dict[str, Any]) -> list[str]:
     """The exam, then a line an object with its flaws, then what failed."""
-    return [f"exam {result['exam']}"] + [
+    return [f"exam {result['exam']}"] * bool(result["exam"]) + [
         f"  {one['id']} {one['kind']} {one['columns']}x{one['rows']}, {one['frames']} frames, {one['size']} bytes, "
         f"{one['sop_instance_uid']}" + "".join(f"\n    {flaw}" for flaw in one["flaws"])
         for one in result["objects"]
