@@ -199,6 +199,8 @@ def load(path: Path | None) -> Settings:
         raise SettingsError(f"{path}:\n" + "\n".join(_mistake(one) for one in error.errors())) from error
     mistakes = []
     for name, peer in settings.peers.items():
+        if not re.fullmatch(r"[^\\\x00-\x1f]{0,16}", peer.calling):
+            mistakes.append(f"  peers.{name}.calling: {peer.calling!r} is no AE title: at most 16 characters, no backslash")
         try:
             peer.parsed()
         except SettingsError as wrong:

@@ -216,3 +216,10 @@ def test_what_is_no_host_and_port_is_said(tmp_path, text):
         host_port(text)
     with pytest.raises(SettingsError, match=r"station\.http"):
         load(written(tmp_path, f'[station]\nhttp = "{text}"\n'))
+
+
+def test_an_ae_title_towards_a_peer_that_is_none_is_named(tmp_path):
+    path = tmp_path / "dicap.toml"
+    path.write_text('[peers.far]\naddress = "PACS@10.0.0.1:104"\ncalling = "A TITLE THAT IS FAR TOO LONG"\n')
+    with pytest.raises(SettingsError, match=r"peers\.far\.calling"):
+        load(path)

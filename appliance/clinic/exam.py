@@ -48,6 +48,14 @@ REASONS: dict[str, Code] = {
 WRONG_WORKLIST_ENTRY = REASONS["110514"]
 
 
+def find_reason(text: str) -> Code | None:
+    """The code that a value, a meaning, or words found in one meaning only stand for; None where they do not tell."""
+    plain = text.strip().casefold()
+    exact = [one for one in REASONS.values() if plain in (one.value, one.meaning.casefold())]
+    near = exact or [one for one in REASONS.values() if plain and plain in one.meaning.casefold()]
+    return near[0] if len(near) == 1 else None
+
+
 @dataclass(frozen=True)
 class Series:
     """One series of an exam (PS3.3 C.7.3.1): all its objects share the UID, the modality and the equipment."""

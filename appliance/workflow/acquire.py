@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from appliance import __version__
-from appliance.clinic.exam import REASONS, WRONG_WORKLIST_ENTRY, Exam, ExamState, Picture, Series
+from appliance.clinic.exam import REASONS, WRONG_WORKLIST_ENTRY, Exam, ExamState, Picture, Series, find_reason
 from appliance.clinic.order import Code, Order
 from appliance.clinic.patient import Patient
 from appliance.dicom import check, objects
@@ -293,7 +293,10 @@ class Acquisition:
 
         `reason` is a code value of CID 9300 or words of its meaning; SettingsError names them where it is neither.
         """
-        code = _reason(reason)
+        code = find_reason(reason)
+        if code is None:
+            known = "; ".join(f"{one.value} {one.meaning}" for one in REASONS.values())
+            raise SettingsError(f"{reason!r} is not one reason to abandon an exam", f"Known: {known}. It is still open.")
         withheld = "taken under the wrong worklist entry" if code == WRONG_WORKLIST_ENTRY else ""
         return self._end(exam_id, Ending(ExamState.ABANDONED, self._place.now(), code, withheld))
 
@@ -382,17 +385,6 @@ def _write_as(out: Path, making: objects.Making, subject: Still | Clip, word: st
     if isinstance(subject, Clip):
         return objects.write_clip(out, making, subject, syntax, how.quality, how.fragmentable)
     return objects.write_still(out, making, subject, syntax, how.quality)
-
-
-def _reason(text: str) -> Code:
-    """The code of CID 9300 that a value, a meaning, or words found in one meaning only stand for."""
-    plain = text.strip().casefold()
-    exact = [one for one in REASONS.values() if plain in (one.value, one.meaning.casefold())]
-    near = exact or [one for one in REASONS.values() if plain and plain in one.meaning.casefold()]
-    if len(near) == 1:
-        return near[0]
-    known = "; ".join(f"{one.value} {one.meaning}" for one in REASONS.values())
-    raise SettingsError(f"{text!r} is not one reason to abandon an exam", f"Known: {known}. The exam is still open.")
 
 
 def _conversion(subject: Subject, how: How) -> str:

@@ -68,6 +68,14 @@ def test_a_reason_to_abandon_is_a_code_or_its_words(rig):
     assert rig.dicap("exam", "abandon", "--exam", exam, "--reason", "patient refused")["state"] == "DISCONTINUED"
 
 
+def test_a_clip_that_cannot_be_what_its_order_is_for_says_so(rig):
+    rig.config.write_text(rig.config.read_text().replace("anatomic_region", "# anatomic_region"))
+    answer = rig.dicap("clip", *SOURCE, "--unscheduled", "--seconds", "0.4")
+    assert "Secondary Capture" in answer["objects"][0]["flaws"][0]
+    named = rig.dicap("clip", *SOURCE, "--unscheduled", "--seconds", "0.4", "--region", "69695003:SCT:Stomach")
+    assert named["objects"][0]["flaws"] == []
+
+
 def test_check_says_its_findings_to_a_person(rig, photo):
     done = spoken(rig, "check", str(photo))
     assert done.returncode == 1 and "not a DICOM file" in done.stdout and "Traceback" not in done.stderr
