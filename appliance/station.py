@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from appliance.clinic.clock import doubt
 from appliance.clinic.order import Code, Order
 from appliance.clinic.patient import Patient, temporary_id
 from appliance.dicom.uids import Fresh
@@ -63,6 +64,8 @@ class Station:
         """
         host, port = host_port(http or self._settings.station.http)
         self._latch.demand("station", self._root)
+        if words := doubt(self._place.now()):
+            log.warning(words)
         for stray in self._place.shelf.sweep(self._place.ledger.files()):
             log.warning("a file that the ledger does not know was moved to %s", stray)
         for picture in self._session.take_up():

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from appliance.clinic.clock import doubt
 from appliance.clinic.exam import Exam, ExamState
 from appliance.clinic.order import Order
 from appliance.clinic.patient import Patient, temporary_id
@@ -116,6 +117,8 @@ def meant_exam(place: Place, acquisition: Acquisition, args: Namespace, look: Ca
     `look` sees the orders before an exam is begun, and raises where what is wanted could not become legal.
     """
     _demand_one_way(args)
+    if words := doubt(place.now()):
+        log.warning(words)
     if args.exam:
         exam = place.ledger.exam(args.exam)
         if exam.state != ExamState.OPEN:

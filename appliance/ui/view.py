@@ -4,6 +4,7 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
+from appliance.clinic.clock import doubt
 from appliance.clinic.exam import REASONS, WRONG_WORKLIST_ENTRY, Exam, ExamState, Picture
 from appliance.clinic.order import Order
 from appliance.clinic.patient import Patient
@@ -92,7 +93,7 @@ def _worklist(place: Place) -> dict[str, Any]:
         "orders": [_order(order, place) for order in place.ledger.orders() if order.key not in begun],
         "fetched_at": datetime.fromtimestamp(good, UTC).isoformat(timespec="seconds") if good else None,
         "age_seconds": max(0, round(time.time() - good)) if good else None,
-        "error": " ".join(error for _, error in known if error),
+        "error": " ".join(filter(None, [doubt(place.now()), *(error for _, error in known)])),
     }
 
 
@@ -222,13 +223,14 @@ def _owed(things: list[Debt | Report], held: int) -> dict[str, Any]:
     refused = sum(one.state == State.REFUSED for one in things)
     objects = sum(isinstance(one, Debt) for one in things)
     reports = len(things) - objects
+    going = [isinstance(one, Debt) for one in things if one.state != State.REFUSED]
     parts = []
     if held:
         parts.append(f"{held} picture{'s' * (held != 1)} of this exam, sent with Finish")
-    if objects:
-        parts.append(f"{objects} object{'s' * (objects != 1)} on the way")
-    if reports:
-        parts.append(f"{reports} report{'s' * (reports != 1)} to the RIS")
+    if going.count(True):
+        parts.append(f"{going.count(True)} object{'s' * (going.count(True) != 1)} on the way")
+    if going.count(False):
+        parts.append(f"{going.count(False)} report{'s' * (going.count(False) != 1)} to the RIS")
     if refused:
         parts.append(f"{refused} refused: somebody must look")
     return {

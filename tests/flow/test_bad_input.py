@@ -7,6 +7,8 @@ import resource
 import subprocess
 import time
 import zlib
+from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 from struct import pack
 
@@ -17,10 +19,14 @@ from file_samples import film, numbered, numbers_of
 from PIL import Image
 from rig import until
 
+from appliance.cli import parser
 from appliance.clinic.patient import Patient
+from appliance.dicom.check import check
+from appliance.oneshot.place import meant_exam
 from appliance.settings import Settings
 from appliance.spool.ledger import Ledger
 from appliance.spool.shelf import Shelf
+from appliance.ui.view import state_of
 from appliance.workflow.acquire import Acquisition, Place
 from appliance.workflow.session import Session
 from capture.source import SourceLost
@@ -398,3 +404,19 @@ def test_what_a_clock_that_was_ahead_put_off_is_tried_at_once_when_it_is_right_a
     until(lambda: cached(rig) < time.time())
     rig.kill("hospital")
     assert 0 <= rig.dicap("worklist", code=3)["age_seconds"] < 60, "the worklist, too, was fetched anew"
+
+
+def test_a_clock_that_cannot_be_right_is_said_on_the_screen_and_by_commands_and_stops_nobody(place, caplog):
+    then = datetime(1970, 1, 1, 0, 3, tzinfo=UTC)
+    woken = replace(place, now=lambda: then)
+    acquisition = Acquisition(woken)
+    tap = Tap(lambda: open_source(SOURCE))
+    session = Session(woken, acquisition, tap, woken.settings.source("scope"))
+    assert "says 1 January 1970, which cannot be" in state_of(woken, session, tap, False)["worklist"]["error"]
+    assert state_of(place, session, tap, False)["worklist"]["error"] == ""
+    words = parser().parse_args(["exam", "begin", *UNSCHEDULED])
+    meant = meant_exam(woken, acquisition, words, lambda orders: None)
+    assert "set the clock" in caplog.text
+    (kept,) = session.stills(session.how(), meant.exam.id, 1, 0.0)
+    tap.stop()
+    assert check(woken.shelf.path(kept.file)) == [] and acquisition.finish(meant.exam.id).ended >= then

@@ -183,5 +183,6 @@ def test_a_wrong_pick_sends_nothing_and_its_patient_is_on_the_worklist_again(sit
     assert exam["state"] == "DISCONTINUED"
     assert held["state"] == "refused" and "wrong worklist entry" in held["words"]
     assert site.stored() == before
+    screen.until(lambda: screen.text("owed") == "1 refused: somebody must look", "nothing is on the way")
     screen.until(lambda: screen.all(key), "whoever was picked by mistake still waits for an exam")
     screen.shot("story-abandoned")
