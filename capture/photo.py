@@ -86,7 +86,7 @@ def _from_jpeg(found: Probed) -> Still:
         orientation = int(exif.get(_ORIENTATION, 1))
         upright = orientation not in range(2, 9)
         image.load()  # raises for a picture that is cut off
-        _demand_whole(bare)
+        _demand_whole(bare, header)
         if header.goes_as_it_is and upright:
             stream = Stream(bare, "jpeg", header.width, header.height, 8, header.colour, header.subsampling)
             return Still(captured, stream=stream)
@@ -99,8 +99,11 @@ def _from_jpeg(found: Probed) -> Still:
     return Still(captured, pixels, losses=(_loss("jpeg", pixels, 8, data),), derivation=said)
 
 
-def _demand_whole(data: bytes) -> None:
-    """BadPicture where a decoder that forgives nothing stumbles inside the picture: libjpeg only warns and goes on."""
+def _demand_whole(data: bytes, header: jpeg.Header) -> None:
+    """BadPicture where one that forgives nothing stumbles inside the picture: libjpeg only warns and goes on.
+
+    That are FFmpeg's decoder, and libjxl's reader, which must be able to write every bit again.
+    """
     coder = av.CodecContext.create("mjpeg", "r")
     coder.options = {"err_detect": "explode"}
     coder.thread_count = 1
@@ -110,6 +113,11 @@ def _demand_whole(data: bytes) -> None:
         raise BadPicture("The JPEG is damaged inside the picture.") from error
     except av.error.PatchWelcomeError:
         return  # a kind that this decoder does not know says nothing about damage
+    if header.colour == "gray" or header.subsampling in ("444", "422", "420"):  # libjxl refuses some others that are whole
+        try:
+            imagecodecs.jpegxl_encode_jpeg(data)
+        except imagecodecs.JpegxlError as error:
+            raise BadPicture("The JPEG is damaged inside the picture.") from error
 
 
 def _deep_jpeg(path: Path, data: bytes, header: jpeg.Header) -> Still:
