@@ -21,9 +21,9 @@ from appliance.spool.doorbell import Doorbell
 from appliance.spool.latch import Latch
 from appliance.spool.ledger import Errand, Ledger
 from appliance.spool.shelf import Shelf
-from appliance.workflow.acquire import Place
 from appliance.workflow.deliver import Delivery
 from appliance.workflow.owing import committer
+from appliance.workflow.place import Place
 
 log = logging.getLogger("dicap.courier")
 HEARTBEAT = 10.0  # seconds between two signs of life in the ledger

@@ -15,9 +15,11 @@ from appliance.clinic.exam import Picture
 from appliance.clinic.order import Code, Order
 from appliance.errors import ApplianceError, InputError, PartlyFailed, SettingsError
 from appliance.oneshot.place import Meant, meant_exam, open_for, spool, words_of
-from appliance.settings import Settings
-from appliance.workflow.acquire import Acquisition, How, Place, region_set
+from appliance.settings import Settings, Station
+from appliance.workflow.acquire import Acquisition
+from appliance.workflow.becoming import How, demand_legal, region_set
 from appliance.workflow.ingest import Found, bring_in
+from appliance.workflow.place import Place
 from appliance.workflow.session import Session
 from capture.probe import PICTURES, probe
 from capture.source import CaptureError
@@ -113,7 +115,7 @@ def _capture(
             open_source(source.spec).close()  # a source that is missing is said before an exam is begun
         session = Session(place, acquisition, tap, source)
         how = _how(session, args)
-        meant = meant_exam(place, acquisition, args, lambda orders: acquisition.demand_legal(orders, what, how))
+        meant = meant_exam(place, acquisition, args, lambda orders: demand_legal(settings.station, orders, what, how))
         try:
             yield place, meant, None if station else session
         except BaseException:
@@ -205,7 +207,7 @@ def _import(place: Place, args: Namespace) -> dict[str, Any]:
     arriving = _Arriving(bring_in(paths, scratch, limit, args.syntax))
 
     def look(orders: Sequence[Order]) -> None:
-        _demand_some_legal(acquisition, orders, paths, how)
+        _demand_some_legal(place.settings.station, orders, paths, how)
         arriving.demand()
 
     ids: list[str] = []
@@ -268,7 +270,7 @@ def _failed(troubles: list[dict[str, str]], kept: int) -> ApplianceError:
     return (PartlyFailed if kept else InputError)(words, first["advice"])
 
 
-def _demand_some_legal(acquisition: Acquisition, orders: Sequence[Order], paths: list[Path], how: How) -> None:
+def _demand_some_legal(station: Station, orders: Sequence[Order], paths: list[Path], how: How) -> None:
     """Say before an exam is begun that none of the files could become what was asked for; raises SettingsError.
 
     Folders, PDFs and files that are no pictures are looked at in their turn.
@@ -282,7 +284,7 @@ def _demand_some_legal(acquisition: Acquisition, orders: Sequence[Order], paths:
         if kind not in PICTURES and kind != "video":
             return
         try:
-            acquisition.demand_legal(orders, "clip" if kind == "video" else "still", how)
+            demand_legal(station, orders, "clip" if kind == "video" else "still", how)
             return
         except SettingsError as error:
             wrong = wrong or error

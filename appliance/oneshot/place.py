@@ -20,7 +20,8 @@ from appliance.settings import Peer, Settings
 from appliance.spool.doorbell import Doorbell
 from appliance.spool.ledger import Ledger
 from appliance.spool.shelf import Shelf
-from appliance.workflow.acquire import Acquisition, Place, here_and_now
+from appliance.workflow.acquire import Acquisition
+from appliance.workflow.place import Place, here_and_now
 
 log = logging.getLogger("dicap.oneshot")
 

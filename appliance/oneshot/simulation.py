@@ -22,8 +22,8 @@ from appliance.spool.debts import Debt, State
 from appliance.spool.doorbell import Doorbell
 from appliance.spool.ledger import Ledger
 from appliance.spool.shelf import Shelf
-from appliance.workflow.acquire import Place
 from appliance.workflow.owing import owed
+from appliance.workflow.place import Place
 
 LOOK_EVERY = 0.05  # seconds
 SHOWN = 12  # pictures of an exam in the report

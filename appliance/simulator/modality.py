@@ -16,7 +16,9 @@ from appliance.dicom.uids import Seeded
 from appliance.errors import InputError
 from appliance.simulator import ct, phantoms
 from appliance.simulator.scenario import ExamPlan, Scenario
-from appliance.workflow.acquire import Acquisition, How, Made, Place
+from appliance.workflow.acquire import Acquisition, Made
+from appliance.workflow.becoming import How
+from appliance.workflow.place import Place
 from capture.frame import Clip, Format, Pixels, Still
 
 CINE_RATE = Fraction(20)

@@ -5,76 +5,28 @@ import hashlib
 import logging
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
-from typing import Literal
 
 from appliance import __version__
 from appliance.clinic.exam import REASONS, WRONG_WORKLIST_ENTRY, Exam, ExamState, Picture, Series, find_reason
 from appliance.clinic.order import Code, Order
 from appliance.clinic.patient import Patient
 from appliance.dicom import check, objects
-from appliance.dicom.anatomy import find_region
-from appliance.dicom.syntaxes import by_name
-from appliance.dicom.uids import Fresh, Uids
-from appliance.errors import CheckError, DiskFull, IllegalPair, SettingsError, SpoolError, StateError
-from appliance.events import Event, Teller, nobody
-from appliance.settings import Settings, SourceSetting
-from appliance.spool.ledger import Ending, Ledger
-from appliance.spool.shelf import Kept, Shelf
+from appliance.errors import CheckError, DiskFull, SettingsError, SpoolError, StateError
+from appliance.events import Event
+from appliance.spool.ledger import Ending
+from appliance.spool.shelf import Kept
+from appliance.workflow.becoming import How, Subject, Writer, conversion_of, first_picture, instead, kind_of, region_of
 from appliance.workflow.ingest import Document
+from appliance.workflow.place import Place
 from capture.encode import jpeg
 from capture.frame import Clip, Pixels, Still
-from capture.picture import decode_stream, read_frames
 
 log = logging.getLogger("dicap.acquire")
-Subject = Still | Clip | Document
-What = Literal["still", "clip"]
-WHAT: tuple[What, ...] = ("still", "clip")
 THUMBNAIL_WIDTH = 640  # pixels: the screen shows it large, to judge it by
-
-
-def here_and_now() -> datetime:
-    """The time with this machine's zone."""
-    return datetime.now().astimezone()
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where exams are run: the settings, the spool, and whom to tell.
-
-    `uids` makes UIDs, `now` tells the time (both repeatable in a simulation), `ring` wakes the courier.
-    """
-
-    settings: Settings
-    shelf: Shelf
-    ledger: Ledger
-    uids: Uids = field(default_factory=Fresh)
-    tell: Teller = nobody
-    ring: Callable[[], None] = lambda: None
-    now: Callable[[], datetime] = here_and_now
-
-
-@dataclass(frozen=True)
-class How:
-    """What a picture becomes: words of COMMANDS.md for object and syntax, and what is written about it.
-
-    `conversion` is how the picture came in (PS3.3 C.8.6.1). `region` was chosen by a person,
-    `usual_region` is the source's setting for orders that name none, `usual_still` and `usual_clip` its syntaxes.
-    """
-
-    object: str = "auto"
-    syntax: str = "auto"
-    quality: int = 90
-    region: Code | None = None
-    usual_region: Code | None = None
-    usual_still: str = "auto"
-    usual_clip: str = "auto"
-    laterality: str = ""
-    origin: str = "captured"
-    conversion: str = "DV"
-    fragmentable: bool = False
 
 
 @dataclass(frozen=True)
@@ -90,17 +42,13 @@ class Made:
     look: Callable[[], Pixels | None]
     captured: datetime
     what: str = "still"
+    region: Code | None = None
+    conversion: str = "SYN"
     laterality: str = ""
     origin: str = "captured"
     seconds: float = 0.0
     flaws: tuple[str, ...] = ()
     uid: str = ""
-
-
-def region_set(source: SourceSetting) -> Code | None:
-    """The anatomic region that the settings say of a source."""
-    region = source.anatomic_region
-    return Code(region.value, region.scheme, region.meaning) if region else None
 
 
 class Acquisition:
@@ -173,24 +121,23 @@ class Acquisition:
         in the attic), SpoolError, StateError.
         """
         exam = self._place.ledger.exam(exam_id)
-        region = how.region or find_region(exam.orders, how.usual_region)
-        kind = self._kind(exam, subject, how, region)
-        still = isinstance(subject, Still)
+        station = self._place.settings.station
+        kind = kind_of(station, exam, subject, how)
         return self.keep_made(
             exam_id,
             Made(
                 kind=kind,
                 modality="DOC" if kind == "document" else objects.modality_for(kind, exam.modality),
-                write=lambda out, making: self._write(
-                    out, replace(making, region=region, conversion=_conversion(subject, how)), subject, how
-                ),
-                look=lambda: _first_picture(subject),
+                write=Writer(station, subject, how, self._place.tell),
+                look=partial(first_picture, subject),
                 captured=self._place.now() if isinstance(subject, Document) else subject.captured,
-                what="still" if still else "clip" if isinstance(subject, Clip) else "document",
+                what="still" if isinstance(subject, Still) else "clip" if isinstance(subject, Clip) else "document",
+                region=region_of(exam, how),
+                conversion=conversion_of(subject, how),
                 laterality=how.laterality,
                 origin=how.origin,
                 seconds=subject.seconds if isinstance(subject, Clip) else 0.0,
-                flaws=() if isinstance(subject, Document) else (*subject.flaws, *self._instead(exam, subject, how, kind)),
+                flaws=() if isinstance(subject, Document) else (*subject.flaws, *instead(station, exam, subject, how)),
                 uid=uid,
             ),
         )
@@ -212,6 +159,8 @@ class Acquisition:
             kind=made.kind,
             sop_instance_uid=uid,
             device=self._device,
+            region=made.region,
+            conversion=made.conversion,
             laterality=made.laterality,
             created=place.now(),
         )
@@ -310,65 +259,11 @@ class Acquisition:
         self._place.tell(Event(kind, dict(facts)))
         self._place.ring()
 
-    def demand_legal(self, orders: Sequence[Order], what: What, how: How) -> None:
-        """Say before a capture what would fail after it: IllegalPair, or SettingsError where a region is asked for."""
-        station = self._place.settings.station
-        word = how.object if how.object != "auto" else station.object
-        syntax = self._syntax(how, what)
-        if syntax != "auto" or word == "document":
-            syntax = "explicit" if syntax == "auto" else syntax
-            objects.demand_pair("sc" if word == "auto" else word, by_name(syntax), what)
-        if what == "clip" and word.startswith("vl-") and (how.region or find_region(orders, how.usual_region)) is None:
-            raise SettingsError(
-                f"a {word} clip must say which part of the body it shows, and neither order nor settings do",
-                "Give --region, or set sources.<name>.anatomic_region. Nothing was captured.",
-            )
-
-    def _kind(self, exam: Exam, subject: Subject, how: How, region: Code | None) -> str:
-        """The kind asked for; left to us, a clip that lacks the region its IOD demands becomes Secondary Capture."""
-        if isinstance(subject, Document):
-            return "document"
-        word = how.object if how.object != "auto" else self._place.settings.station.object
-        if word != "auto":
-            return word
-        kind = objects.kind_for(exam.modality, subject)
-        return "sc" if isinstance(subject, Clip) and kind.startswith("vl-") and region is None else kind
-
-    def _instead(self, exam: Exam, subject: Still | Clip, how: How, kind: str) -> list[str]:
-        """Words for a clip that became Secondary Capture only because nobody said what it shows."""
-        asked = how.object if how.object != "auto" else self._place.settings.station.object
-        usual = objects.kind_for(exam.modality, subject)
-        if asked != "auto" or kind == usual:
-            return []
-        return [f"kept as Secondary Capture, not as {usual} video: neither order nor settings name the part of the body"]
-
     def _series(self, exam: Exam, modality: str) -> Series:
         order = exam.orders[0]
         words = order.step_description or order.procedure_description
         number = 2 if modality == "DOC" else 1
         return self._place.ledger.series(exam.id, Series(self._place.uids.new(), number, modality, words[:64], words[:64]))
-
-    def _write(self, out: Path, making: objects.Making, subject: Subject, how: How) -> objects.Written:
-        if isinstance(subject, Document):
-            return objects.write_document(out, making, subject.path, subject.title)
-        what: What = "clip" if isinstance(subject, Clip) else "still"
-        word = self._syntax(how, what)
-        try:
-            return _write_as(out, making, subject, word, how)
-        except IllegalPair as error:
-            if how.syntax != "auto" or word == "auto":
-                raise
-            # only the settings say so: a picture that was taken is never lost for that
-            self._place.tell(Event("object.otherwise", {"words": f"{error} Written as auto instead."}))
-            return _write_as(out, making, subject, "auto", how)
-
-    def _syntax(self, how: How, what: What) -> str:
-        """The first word that is not auto: asked for, the source's, the station's."""
-        station = self._place.settings.station
-        words = (how.syntax, how.usual_clip, station.clip_syntax) if what == "clip" else (
-            how.syntax, how.usual_still, station.still_syntax
-        )  # fmt: skip
-        return next((word for word in words if word != "auto"), "auto")
 
     def _demand_legal(self, out: Path, origin: str) -> None:
         if origin in ("received", "faulty"):
@@ -378,23 +273,3 @@ class Acquisition:
         except CheckError as error:
             aside = self._place.shelf.set_aside(out)
             raise CheckError(str(error), f"The picture is safe in {aside}. {CheckError.advice}") from error
-
-
-def _write_as(out: Path, making: objects.Making, subject: Still | Clip, word: str, how: How) -> objects.Written:
-    syntax = objects.auto_syntax(subject, word)
-    if isinstance(subject, Clip):
-        return objects.write_clip(out, making, subject, syntax, how.quality, how.fragmentable)
-    return objects.write_still(out, making, subject, syntax, how.quality)
-
-
-def _conversion(subject: Subject, how: How) -> str:
-    """A still whose source knows millimetres was scanned."""
-    return "SI" if isinstance(subject, Still) and subject.millimetres else how.conversion
-
-
-def _first_picture(subject: Subject) -> Pixels | None:
-    if isinstance(subject, Document):
-        return None
-    if isinstance(subject, Clip):
-        return next(read_frames(subject))
-    return subject.pixels if subject.pixels is not None or subject.stream is None else decode_stream(subject.stream)

@@ -18,9 +18,9 @@ from appliance.network import pacs, ris
 from appliance.network.association import Caller
 from appliance.settings import Peer
 from appliance.spool.debts import Debt, Report, State, Trouble
-from appliance.workflow.acquire import Place
 from appliance.workflow.lanes import Lanes
 from appliance.workflow.owing import PATIENCE, committer
+from appliance.workflow.place import Place
 
 log = logging.getLogger("dicap.deliver")
 NO_SUCH_INSTANCE = 0x0112  # it is not there: only this makes us store, or tell, again (PS3.4 J.3.3.1.3, PS3.7 C.5)

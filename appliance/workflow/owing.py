@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from appliance.settings import Peer
 from appliance.spool.debts import Debt, Report, State
-from appliance.workflow.acquire import Place
+from appliance.workflow.place import Place
 
 PATIENCE = 20  # attempts after which a person should look, though it is still tried
 GONE_ADVICE = "Put it back into the settings, or release the objects by hand."

@@ -13,7 +13,7 @@ from appliance.media.fileset import Handout
 from appliance.media.verify import Verdict
 from appliance.media.verify import verify as verify_folder
 from appliance.media.whole import whole
-from appliance.workflow.acquire import Place
+from appliance.workflow.place import Place
 
 
 def hand_over(place: Place, exam_ids: Sequence[str], output: Path, profile: str) -> Handout:

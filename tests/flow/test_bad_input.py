@@ -27,7 +27,8 @@ from appliance.settings import Settings
 from appliance.spool.ledger import Ledger
 from appliance.spool.shelf import Shelf
 from appliance.ui.view import state_of
-from appliance.workflow.acquire import Acquisition, Place
+from appliance.workflow.acquire import Acquisition
+from appliance.workflow.place import Place
 from appliance.workflow.session import Session
 from capture.source import SourceLost
 from capture.sources import open_source

@@ -13,7 +13,9 @@ from appliance.settings import Settings
 from appliance.spool.ledger import Ledger
 from appliance.spool.shelf import Shelf
 from appliance.workflow import publish
-from appliance.workflow.acquire import Acquisition, How, Place
+from appliance.workflow.acquire import Acquisition
+from appliance.workflow.becoming import How
+from appliance.workflow.place import Place
 from capture.frame import Still
 
 

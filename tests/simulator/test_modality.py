@@ -16,7 +16,7 @@ from appliance.simulator import modality
 from appliance.simulator.scenario import ExamPlan, Scenario, load
 from appliance.spool.ledger import Ledger
 from appliance.spool.shelf import Shelf
-from appliance.workflow.acquire import Place
+from appliance.workflow.place import Place
 
 STOMACH = Code("69695003", "SCT", "Stomach")
 

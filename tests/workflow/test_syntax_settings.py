@@ -12,7 +12,9 @@ from appliance.events import Board
 from appliance.settings import Settings, SourceSetting, Station
 from appliance.spool.ledger import Ledger
 from appliance.spool.shelf import Shelf
-from appliance.workflow.acquire import Acquisition, How, Place
+from appliance.workflow.acquire import Acquisition
+from appliance.workflow.becoming import How
+from appliance.workflow.place import Place
 from appliance.workflow.session import Session
 from capture.frame import Still
 from capture.tap import Tap
