@@ -24,7 +24,9 @@ from appliance.ui.api import build
 from appliance.ui.screens import mount
 from appliance.ui.serve import Server
 from appliance.ui.view import state_of
-from appliance.workflow.acquire import WHAT, Acquisition, How, Place
+from appliance.workflow.acquire import Acquisition
+from appliance.workflow.becoming import WHAT, How, demand_legal
+from appliance.workflow.place import Place
 from appliance.workflow.session import Session
 from capture.sources import open_source
 from capture.tap import Tap
@@ -71,7 +73,7 @@ class Station:
         for picture in self._session.take_up():
             log.warning("a recording that was cut off is kept as %s", picture.id)
         for what in WHAT:  # settings that no capture could meet are said now, not in front of a patient
-            self._acquisition.demand_legal((), what, replace(self._session.how(), object="sc"))
+            demand_legal(self._settings.station, (), what, replace(self._session.how(), object="sc"))
         self._bell.open()
         self._tap.start()
         app = build(self, allow_hosts=(host,))
@@ -127,6 +129,10 @@ class Station:
         who = Patient(number, patient["name"], patient["birth_date"], patient["sex"])
         order = self._acquisition.unscheduled(who, description)
         return self._session.begin([order]).id
+
+    def set_region(self, value: str) -> None:
+        """Which part of the body further pictures show."""
+        self._session.set_region(value)
 
     def still(self) -> str:
         """Keep what is on the screen now."""

@@ -11,6 +11,24 @@ from appliance.dicom import tables
 
 # CID 4 Anatomic Region, 4029 Dermatology, 4030 CT, MR and PET, 4031 Common, 4040 Endoscopy
 _GROUPS = ("cid4", "cid4029", "cid4030", "cid4031", "cid4040")
+# where a term that a screen offers is looked up: CID 4 last, which says "Endo-cardiac" where others say "Heart"
+_PLAIN = ("cid4031", "cid4040", "cid4029", "cid4")
+# what screens offer by modality, in the order of the body as each trade looks at it; names of PS3.16 as pydicom spells them
+_OUTSIDE = "Skin Head Scalp Face Eye Ear Mouth Neck Chest Breast Abdomen Back Buttock UpperLimb Hand LowerLimb Foot"
+_TISSUE = "Skin Breast Lung Esophagus Stomach Colon Liver Pancreas Kidney Bladder Prostate Cervix Uterus Ovary Thyroid Brain"
+_OFFERED = {
+    "ES": "Esophagus Stomach Duodenum EsophagusStomachAndDuodenum SmallIntestine Colon SigmoidColon Rectum BileDuct"
+    " PancreaticDuctAndBileDuctSystems TracheaAndBronchus Larynx Nasopharynx ParanasalSinus Bladder Ureter Uterus Knee"
+    " IntraAbdominopelvic IntraThoracic",
+    "US": "Abdomen Liver Gallbladder Pancreas Spleen Kidney Bladder Prostate Pelvis Uterus Ovary Scrotum Breast Thyroid Neck"
+    " Heart CarotidArtery AbdominalAorta FemoralVein Shoulder",
+    "XC": _OUTSIDE,
+    "DMS": _OUTSIDE,
+    "OP": "Eye EyeRegion Eyelid Cornea Sclera Iris Retina OrbitalStructure",
+    "GM": _TISSUE,
+    "SM": _TISSUE,
+}
+_ANYWHERE = "Head Neck Chest Breast Heart Abdomen Pelvis Spine Shoulder UpperLimb Hand Hip LowerLimb Knee Foot EntireBody"
 
 
 @lru_cache(maxsize=1)
@@ -52,3 +70,16 @@ def find_region(orders: Iterable[Order], setting: Code | None = None) -> Code | 
             if is_region(code):
                 return code
     return setting
+
+
+def choices(modality: str) -> list[Code]:
+    """The common regions for a screen to offer, SNOMED CT with meanings of PS3.16; a general list for other modalities."""
+    return list(_choices(_OFFERED.get(modality, _ANYWHERE)))
+
+
+@lru_cache(maxsize=8)
+def _choices(names: str) -> tuple[Code, ...]:
+    """The terms of these names."""
+    groups = [getattr(codes, group).concepts for group in _PLAIN]
+    terms = [next(group[name] for group in groups if name in group) for name in names.split()]
+    return tuple(Code(term.value, term.scheme_designator, term.meaning) for term in terms)

@@ -110,6 +110,15 @@ def _exam(desk: Desk) -> APIRouter:
         """Begin an exam that nobody ordered; without an ID the patient gets a temporary one."""
         return {"id": desk.begin_unscheduled(wish.patient.model_dump(), wish.description)}
 
+    @router.post("/region")
+    def region(wish: shape.RegionWish) -> dict[str, str]:
+        """Say which part of the body the exam shows: one of its `regions`; counts for all pictures kept from now on.
+
+        400 for what is not among them.
+        """
+        desk.set_region(wish.value)
+        return {}
+
     @router.post("/still")
     def still() -> dict[str, str]:
         """Take a still; when this answers, the picture is kept.

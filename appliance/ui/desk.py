@@ -31,6 +31,10 @@ class Desk(Protocol):
         """Begin an exam that nobody ordered; `patient` has id (empty: make one), name, birth_date, sex."""
         ...
 
+    def set_region(self, value: str) -> None:
+        """The part of the body that further pictures of the exam show: one of `state()["exam"]["regions"]`."""
+        ...
+
     def still(self) -> str:
         """Take a still; when this returns its id, the picture is kept."""
         ...

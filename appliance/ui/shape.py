@@ -89,9 +89,24 @@ class RecordingWords(Strict):
     started: str
 
 
+class CodeWords(Strict):
+    """One thing to choose: its code value, and what it means in the standard's words."""
+
+    value: str
+    meaning: str
+
+
+class RegionWords(CodeWords):
+    """The part of the body that the exam shows (SNOMED CT), and `from` whom that is known."""
+
+    said_by: Literal["chosen", "order", "setting"] = Field(alias="from")
+
+
 class ExamWords(Strict):
     """The open exam; `busy` says in words what is still being done for it.
 
+    `needs_region`: the object that a clip becomes must say a region, and none is known; until one of `regions` is chosen,
+    clips become Secondary Capture.
     The last four are the order's: the worklist may have lost it by now, and what can hurt a patient must stay in sight.
     """
 
@@ -105,6 +120,9 @@ class ExamWords(Strict):
     pictures: list[KeptPicture]
     recording: RecordingWords | None
     busy: list[str]
+    region: RegionWords | None
+    needs_region: bool
+    regions: list[CodeWords]
     alerts: str = ""
     allergies: str = ""
     pregnancy: str = ""
@@ -152,13 +170,6 @@ class DiskWords(Strict):
     ok: bool
 
 
-class ReasonWords(Strict):
-    """One reason to abandon an exam (CID 9300)."""
-
-    value: str
-    meaning: str
-
-
 class State(Strict):
     """Everything the screen shows."""
 
@@ -171,7 +182,7 @@ class State(Strict):
     owed: OwedWords
     peers: list[PeerWords]
     disk: DiskWords
-    reasons: list[ReasonWords]
+    reasons: list[CodeWords]
 
 
 class Trouble(Strict):
@@ -216,6 +227,12 @@ class AbandonWish(Strict):
     """Why: the value of one of the state's reasons."""
 
     reason: str = Field(min_length=1, max_length=16)
+
+
+class RegionWish(Strict):
+    """Which part of the body: the value of one of the exam's regions."""
+
+    value: str = Field(min_length=1, max_length=64)
 
 
 class RetryWish(Strict):

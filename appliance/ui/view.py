@@ -9,8 +9,9 @@ from appliance.clinic.exam import REASONS, WRONG_WORKLIST_ENTRY, Exam, ExamState
 from appliance.clinic.order import Order
 from appliance.clinic.patient import Patient
 from appliance.spool.debts import Debt, Report, State
-from appliance.workflow.acquire import Place
 from appliance.workflow.owing import owed
+from appliance.workflow.place import Place
+from appliance.workflow.regions import Regions
 from appliance.workflow.session import Session
 from capture.tap import Tap
 
@@ -139,7 +140,18 @@ def _open_exam(place: Place, session: Session) -> dict[str, Any] | None:
             "started": datetime.fromtimestamp(take.started, UTC).isoformat(),
         },
         "busy": session.busy,
+        **_region(session.regions, exam),
         **_dangers(exam.patient),  # the worklist does not show this order any more
+    }
+
+
+def _region(regions: Regions, exam: Exam) -> dict[str, Any]:
+    """Which part of the body it shows, by whose word, and what may be chosen."""
+    known = regions.region(exam)
+    return {
+        "region": {"value": known.code.value, "meaning": known.code.meaning, "from": known.said_by} if known else None,
+        "needs_region": regions.is_needed(exam),
+        "regions": [{"value": code.value, "meaning": code.meaning} for code in regions.offered(exam)],
     }
 
 

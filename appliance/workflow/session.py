@@ -14,7 +14,10 @@ from appliance.clinic.order import Order
 from appliance.errors import ApplianceError, IllegalPair, SpoolError, StateError
 from appliance.events import Event
 from appliance.settings import SourceSetting
-from appliance.workflow.acquire import Acquisition, How, Place, region_set
+from appliance.workflow.acquire import Acquisition
+from appliance.workflow.becoming import How, demand_legal, region_set
+from appliance.workflow.place import Place
+from appliance.workflow.regions import Regions
 from appliance.workflow.take import Left, Note, Take, left_behind
 from capture.encode import choose_codec
 from capture.frame import Clip, Frame, Still
@@ -48,6 +51,7 @@ class Session:
         self._acquisition = acquisition
         self._tap = tap
         self._source = source
+        self.regions = Regions(place, source)
         self._lock = threading.RLock()
         self._news = threading.Condition(self._lock)
         self._take: Take | None = None
@@ -124,6 +128,12 @@ class Session:
             with self._lock:
                 self._closing.discard(exam_id)
 
+    def set_region(self, value: str) -> None:
+        """Which part of the body further pictures of the open exam show: one of `regions.offered`, else SettingsError."""
+        exam = self._demand_exam()
+        chosen = self.regions.choose(exam, value)
+        self._place.tell(Event("exam.region", {"exam": exam.id, "region": chosen.meaning}))
+
     # pictures
 
     def still(self, how: How | None = None) -> Picture:
@@ -156,7 +166,7 @@ class Session:
             self._demand_not_closing(exam_id)
             one = self._on_its_way(exam_id, "keeping a clip" if isinstance(subject, Clip) else "keeping a still")
         try:
-            return self._acquisition.keep(exam_id, subject, how, uid)
+            return self._acquisition.keep(exam_id, subject, self.regions.applied(exam_id, how), uid)
         finally:
             self._arrived(one)
 
@@ -192,7 +202,8 @@ class Session:
                 raise StateError("a clip is being recorded already")
             self._demand_not_closing(exam_id)
             self._place.shelf.demand_space(self._place.settings.station.reserve_mb)
-            self._acquisition.demand_legal(self._place.ledger.exam(exam_id).orders, "clip", how)
+            orders, said = self._place.ledger.exam(exam_id).orders, self.regions.applied(exam_id, how)
+            demand_legal(self._place.settings.station, orders, "clip", said)
             if self._tap.running:
                 self._demand_fresh(self._tap.latest())
             folder = self._place.shelf.recordings / exam_id / f"{time.time_ns()}"
@@ -245,7 +256,8 @@ class Session:
             self._clear(take)
             raise NothingRecorded(str(error), error.advice) from error
         try:
-            picture = self._acquisition.keep(take.exam_id, clip, take.note.how, take.note.uid)
+            how = self.regions.applied(take.exam_id, take.note.how)  # also what was chosen while it ran
+            picture = self._acquisition.keep(take.exam_id, clip, how, take.note.uid)
         except SpoolError as error:
             error.advice = f"The recording is safe, and is kept when the station is started again. {error.advice}"
             raise

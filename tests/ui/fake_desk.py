@@ -15,7 +15,8 @@ from PIL import Image, ImageDraw
 
 from appliance.clinic.exam import REASONS
 from appliance.clinic.patient import Patient, temporary_id
-from appliance.errors import DiskFull, InputError, StateError
+from appliance.dicom.anatomy import choices
+from appliance.errors import DiskFull, InputError, SettingsError, StateError
 from appliance.events import Board, Event
 
 MONTHS = [datetime(2000, month, 1).strftime("%B") for month in range(1, 13)]
@@ -216,7 +217,7 @@ class FakeDesk:
                 "time": datetime.now(UTC).isoformat(),
                 "picture": dict(self.picture),
                 "worklist": {
-                    "orders": [dict(order) for order in self.orders],
+                    "orders": [{name: fact for name, fact in one.items() if name != "region"} for one in self.orders],
                     "fetched_at": datetime.fromtimestamp(self.fetched, UTC).isoformat(),
                     "age_seconds": time.time() - self.fetched,
                     "error": self.worklist_error,
@@ -277,6 +278,18 @@ class FakeDesk:
         who = Patient(patient["id"] or temporary_id(datetime.now()), patient["name"], patient["birth_date"], patient["sex"])
         empty = {"key": f"{who.id}/", "accession": "", "description": description, "modality": "ES"}
         return self._open(patient_words(who), empty)
+
+    def set_region(self, value: str) -> None:
+        """Chooses the region."""
+        self._did("set_region", value)
+        with self.lock:
+            if self.exam is None:
+                raise StateError("no exam is open")
+            chosen = [one for one in self.exam["regions"] if one["value"] == value]
+            if not chosen:
+                raise SettingsError(f"no region {value}")
+            self.exam |= {"region": chosen[0] | {"from": "chosen"}, "needs_region": False}
+        self.tell("exam.region")
 
     def still(self) -> str:
         """Keeps the newest frame."""
@@ -396,6 +409,9 @@ class FakeDesk:
                 "started": started,
                 "pictures": [],
                 "busy": [],
+                "region": order.get("region"),
+                "needs_region": "region" not in order,
+                "regions": [{"value": code.value, "meaning": code.meaning} for code in choices("ES")],
             } | facts
         self.tell("exam.begun")
         return f"E{self._serial}"

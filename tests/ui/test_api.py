@@ -50,6 +50,20 @@ def test_an_exam_from_begin_to_finish(client, desk):
     assert [name for name, _ in desk.calls] == names
 
 
+def test_a_region_is_chosen_from_the_list_and_nothing_else(client, desk):
+    client.post("/api/exam/begin", json={"key": KEY})
+    exam = client.get("/api/state").json()["exam"]
+    assert exam["region"] is None and exam["needs_region"] is True
+    assert {"value": "69695003", "meaning": "Stomach"} in exam["regions"]
+    assert client.post("/api/exam/region", json={"value": "12345"}).status_code == 400
+    assert client.post("/api/exam/region", json={"value": ""}).status_code == 400
+    assert client.post("/api/exam/region", json={"value": "69695003"}).json() == {}
+    exam = client.get("/api/state").json()["exam"]
+    assert exam["region"] == {"value": "69695003", "meaning": "Stomach", "from": "chosen"}
+    assert exam["needs_region"] is False
+    State.model_validate(desk.state(), strict=True)
+
+
 def test_an_exam_is_abandoned_with_its_reason(client, desk):
     client.post("/api/exam/begin", json={"key": KEY})
     assert client.post("/api/exam/abandon", json={"reason": "110514"}).status_code == 200
@@ -133,7 +147,7 @@ def test_the_live_picture_has_its_number_and_waits_for_another(client, desk):
 
 def test_openapi_describes_every_endpoint(client):
     paths = client.get("/api/openapi.json").json()["paths"]
-    exam = ["begin", "begin-unscheduled", "still", "record", "stop", "finish", "abandon", "pictures/{picture}"]
+    exam = ["begin", "begin-unscheduled", "region", "still", "record", "stop", "finish", "abandon", "pictures/{picture}"]
     others = ["state", "worklist/refresh", "retry", "live.jpg", "live.mjpg", "events", "still", "clip"]
     wanted = {f"/api/exam/{name}" for name in exam} | {f"/api/{name}" for name in others}
     wanted.add("/api/exam/pictures/{picture}/thumbnail.jpg")

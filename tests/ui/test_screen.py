@@ -132,6 +132,59 @@ def test_a_wrong_pick_is_undone_by_two_taps(screen, desk):
     assert "Abandoned" in screen.text("exam-line-E1")
 
 
+def test_the_region_is_asked_for_and_chosen_with_two_taps_and_nothing_moves(screen, desk):
+    begin(screen)
+    names = ["still", "record", "finish", "abandon", "stage", "banner", "name", "region"]
+    before = [screen.find(name).rect for name in names]
+    assert screen.text("region") == "Choose region"
+    screen.shot("region-asked")
+    screen.tap("still")  # nothing waits for it
+    screen.until(lambda: screen.text("count") == "1 picture", "a still is kept all the same")
+    screen.tap("region")
+    screen.find("regions")
+    screen.find("banner")  # it stays in sight
+    assert screen.script(LOOK) == []
+    screen.shot("regions")
+    screen.tap("region-69695003")
+    screen.until(lambda: screen.text("region") == "Region: Stomach", "the banner says it")
+    assert desk.deeds("set_region") == ["69695003"] and not screen.all("regions")
+    screen.shot("region-chosen")
+    screen.until(lambda: [screen.find(name).rect for name in names] == before, "nothing has moved")
+    screen.tap("region")
+    assert screen.find("region-69695003").get_attribute("aria-pressed") == "true"
+    screen.tap("region-back")
+    screen.find("still")
+    screen.tap("region")
+    screen.script("arguments[0].scrollIntoView()", screen.find("region-110621006"))
+    screen.tap("region-110621006")
+    screen.until(lambda: "Pancreatic duct and bile duct systems" in screen.text("region"), "the longest one")
+    assert screen.script(LOOK) == []
+    screen.until(lambda: [screen.find(name).rect for name in names] == before, "nothing has moved")
+
+
+def test_a_region_that_the_station_refuses_is_not_shown_as_chosen(screen, desk):
+    begin(screen)
+    desk.trouble["set_region"] = StateError("the exam is just being ended")
+    screen.tap("region")
+    screen.tap("region-69695003")
+    screen.until(lambda: "just being ended" in screen.text("notice"), "told")
+    assert "not changed" in screen.text("notice")
+    assert screen.text("region") == "Choose region"
+
+
+def test_a_region_that_the_order_names_is_shown_and_the_next_patient_is_asked_again(screen, desk):
+    esophagus = {"value": "32849002", "meaning": "Esophagus", "from": "order"}
+    desk.change(orders=[desk.orders[0] | {"region": esophagus}, *desk.orders[1:]])
+    time.sleep(0.8)  # the list has changed: a tap at once begins nobody
+    begin(screen, "order-A2026-1101/S01")
+    assert screen.text("region") == "Region: Esophagus"
+    screen.tap("finish")
+    screen.find("view-worklist")
+    time.sleep(0.8)
+    begin(screen)
+    assert screen.text("region") == "Choose region"
+
+
 def test_an_unscheduled_patient_is_typed_on_the_screen(screen, desk):
     screen.tap("unscheduled")
     screen.tap("key-layout")

@@ -4,6 +4,7 @@ import { h, icon, onPress, setIcon, write } from "./dom.js";
 import { Gallery } from "./gallery.js";
 import { dangers, factsOf, nameOf } from "./person.js";
 import { Reasons } from "./reasons.js";
+import { Region } from "./region.js";
 import { Stage } from "./stage.js";
 import { count, duration } from "./words.js";
 import { post } from "./wire.js";
@@ -29,10 +30,11 @@ export class Capture {
     this.finish = h("button.go", { testid: "finish", on: { click: () => this.end("finish") } }, icon("check"), h("span", {}, "Finish"));
     this.abandon = h("button.quiet", { testid: "abandon", on: { click: () => this.reasons.open() } }, icon("cross"), h("span", {}, "Abandon"));
     this.reasons = new Reasons((value) => this.end("abandon", { reason: value }));
+    this.region = new Region({ onOpen: () => this.reasons.close(), onChoose: (value) => this.setRegion(value) });
     onPress(this.still, () => this.takeStill());
     onPress(this.record, () => this.toggle(), 400);
     this.controls = h("div.controls", {}, this.still, this.record, h("div.ends", {}, this.abandon, this.finish));
-    this.element = h("section.capture", { testid: "view-capture" }, this.banner, this.gallery.element, this.stage.element, this.controls, this.reasons.element);
+    this.element = h("section.capture", { testid: "view-capture" }, this.banner, this.gallery.element, this.stage.element, this.controls, this.reasons.element, this.region.element);
     setInterval(() => this.tick(), 200);
     // a patient with much to say leaves little height: then the buttons stand side by side
     new ResizeObserver(([{ contentRect }]) => this.element.classList.toggle("low", contentRect.height < LOW * rem())).observe(this.stage.element);
@@ -46,6 +48,7 @@ export class Capture {
     this.stage.live.stop();
     this.stage.review(null);
     this.reasons.close();
+    this.region.clear();
     this.gallery.clear();
     this.wanted = null;
     this.exam = null;
@@ -69,11 +72,12 @@ export class Capture {
       const warnings = dangers(place).map(([label, words]) => h("span.danger-words", {}, icon("warning"), h("span", {}, h("b", {}, `${label}: `), words)));
       const facts = factsOf(exam.patient, exam.accession);
       if (exam.description) facts.append(h("span.fact.description", {}, exam.description));
-      this.banner.replaceChildren(nameOf(exam.patient), facts, ...(warnings.length ? [h("span.dangers", { testid: "dangers" }, ...warnings)] : []));
+      this.banner.replaceChildren(this.region.chip, nameOf(exam.patient), facts, ...(warnings.length ? [h("span.dangers", { testid: "dangers" }, ...warnings)] : []));
     }
     this.gallery.update(exam.pictures);
     this.stage.update(state.picture, exam.busy);
     this.reasons.update(state.reasons);
+    this.region.update(exam);
     this.tick();
   }
 
@@ -133,6 +137,16 @@ export class Capture {
     });
   }
 
+  async setRegion(value) {
+    try {
+      await post("exam/region", { value });
+      return true;
+    } catch (error) {
+      this.notices.trouble(error, "The region is not changed:");
+      return false;
+    }
+  }
+
   delete(picture) {
     this.stage.review(null);
     this.gallery.delete(picture.id);
@@ -161,9 +175,10 @@ export class Capture {
 
   setEnding(ending, how = "") {
     this.ending = ending;
-    for (const button of [this.still, this.record, this.finish, this.abandon]) button.disabled = ending;
+    for (const button of [this.still, this.record, this.finish, this.abandon, this.region.chip]) button.disabled = ending;
     write(this.finish.lastElementChild, ending && how === "finish" ? "Finishing…" : "Finish");
     this.reasons.close();
+    this.region.close();
   }
 
   // A foot pedal is a keyboard with one key: Space or Enter take a still, R records
@@ -174,6 +189,7 @@ export class Capture {
     if (event.ctrlKey || event.altKey || event.metaKey) return;
     if (event.key === "Escape") {
       this.reasons.close();
+      this.region.close();
       this.stage.review(null);
       return;
     }
