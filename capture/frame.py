@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
 from datetime import datetime
 from fractions import Fraction
@@ -48,13 +49,25 @@ class Frame:
     image: Pixels | av.VideoFrame
     format: Format
     losses: tuple[Loss, ...] = ()
+    turn: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+
+    def converted(self, pixels: str, width: int, height: int) -> Pixels:
+        """PyAV's frame as an array in another pixel format and size (scaled by area).
+
+        One thread at a time: a frame of PyAV keeps its converter, and two threads in that crash the process. Screen,
+        stills and recorder all look at the newest frame.
+        """
+        assert not isinstance(self.image, np.ndarray)
+        with self.turn:
+            return self.image.reformat(width=width, height=height, format=pixels, interpolation="AREA").to_ndarray()
 
     def array(self) -> Pixels:
         """The picture as (rows, columns, 3) RGB, or (rows, columns) where the source is gray; uint8 or uint16."""
         if isinstance(self.image, np.ndarray):
             return self.image
         target = "gray16le" if self.format.pixels.startswith("gray16") else "gray" if self.is_gray else "rgb24"
-        return self.image.to_ndarray(format=target)
+        with self.turn:
+            return self.image.to_ndarray(format=target)
 
     @property
     def is_gray(self) -> bool:

@@ -88,7 +88,7 @@ def preview(frame: Frame, width: int) -> Pixels:
             picture = np.asarray(cv2.resize(picture, (columns, rows), interpolation=cv2.INTER_AREA))
         return picture if picture.ndim == 2 else np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
     target = "gray" if frame.is_gray else "bgr24"
-    return frame.image.reformat(width=columns, height=rows, format=target, interpolation="AREA").to_ndarray()
+    return frame.converted(target, columns, rows)
 
 
 def decode_stream(stream: Stream) -> Pixels:

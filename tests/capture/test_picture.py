@@ -1,5 +1,7 @@
 """Array work: crop, turn, orientation, previews, coded pictures."""
 
+import subprocess
+import sys
 from datetime import UTC, datetime
 from fractions import Fraction
 
@@ -101,3 +103,28 @@ def test_a_video_that_cannot_be_played_is_said(tmp_path):
     clip = Clip(tmp_path / "a.ts", "h264", "mpegts", Format(16, 16, Fraction(25)), 1, datetime.now(UTC))
     with pytest.raises(BadPicture, match=r"a\.ts cannot be played"):
         list(read_frames(clip))
+
+
+SEVERAL_AT_ONCE = """
+import threading
+from fractions import Fraction
+from capture.frame import Frame
+from capture.picture import preview
+from capture.sources.testcard import TestCard
+card = TestCard(640, 480, Fraction(25))
+for number in range(60):
+    frame = Frame(number, 0.0, card.draw(number, 0.0), card.format)
+    works = [frame.array, lambda: preview(frame, 320), frame.array, lambda: preview(frame, 500)]
+    threads = [threading.Thread(target=work) for work in works]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+print("alive")
+"""
+
+
+def test_screen_stills_and_recorder_may_look_at_one_frame_at_once():
+    """PyAV converts a frame with a converter that the frame keeps: two threads in it kill the process (seen)."""
+    done = subprocess.run([sys.executable, "-c", SEVERAL_AT_ONCE], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "alive\n", done.stderr[-2000:]
