@@ -18,7 +18,7 @@ from appliance.workflow.acquire import Acquisition
 from appliance.workflow.becoming import How, demand_legal, region_set
 from appliance.workflow.place import Place
 from appliance.workflow.regions import Regions
-from appliance.workflow.take import Left, Note, Take, left_behind
+from appliance.workflow.take import Left, Note, Take, left_behind, why_not
 from capture.encode import choose_codec
 from capture.frame import Clip, Frame, Still
 from capture.recorder import salvage
@@ -341,20 +341,18 @@ class Session:
             take.folder.parent.rmdir()
 
     def _codec(self, asked: str, frame: Frame) -> str:
-        """What to record with: as asked or set; where only the settings say it and it cannot be, what suits the source.
-
-        H.264 and HEVC take square pixels only (PS3.5 8.2.7), which PAL and NTSC do not have.
-        """
+        """What to record with: as asked or set; where only the settings say it and it cannot be, what suits the source."""
         station = self._place.settings.station
         word = next((one for one in (asked, self._source.clip_syntax, station.clip_syntax) if one != "auto"), "auto")
-        unfit = word in ("h264", "hevc") and frame.format.aspect != 1
-        if unfit and asked == word:
-            advice = "Legal: mpeg2, or a per-frame syntax."
-            raise IllegalPair(f"{word} takes square pixels only, this source has others", advice)
-        if word == "auto" or unfit:
-            chosen = choose_codec(frame.format).codec
-            return "raw" if chosen in ("h264", "hevc") and frame.format.aspect != 1 else chosen
-        return word if word in VIDEO_CODECS else "raw"
+        if word != "auto" and word not in VIDEO_CODECS:
+            return "raw"
+        wrong = why_not(word, frame.format) if word != "auto" else "not asked for"
+        if wrong and asked == word != "auto":
+            raise IllegalPair(f"this source cannot be recorded as {word}: {wrong}", "Choose auto, or a per-frame syntax.")
+        if not wrong:
+            return word
+        chosen = choose_codec(frame.format).codec
+        return "raw" if why_not(chosen, frame.format) else chosen
 
     def _is_fresh(self, frame: Frame) -> bool:
         return abs(time.time() - self._tap.seen) <= max(FRESH, 3 / float(frame.format.rate))

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.clinic.exam import Picture
-from appliance.errors import StateError
+from appliance.dicom.syntaxes import by_stream
+from appliance.errors import ApplianceError, StateError
 from appliance.spool.books import from_json, to_json
 from appliance.spool.latch import Latch
-from appliance.workflow.acquire import How
-from capture.frame import Clip, Frame
+from appliance.workflow.becoming import How
+from capture.coding import coding_for
+from capture.frame import Clip, Format, Frame
 from capture.recorder import Recorder
 from capture.source import CaptureError
 from capture.tap import Reader
@@ -126,3 +128,15 @@ def left_behind(recordings: Path) -> Iterator[Left]:
             except (OSError, ValueError):
                 note = None
             yield Left(folder, folder.parent.name, note, tuple(sorted(folder.glob("clip-*"))))
+
+
+def why_not(codec: str, layout: Format) -> str:
+    """Why a recording of this kind could not become an object, in words (PS3.5 8.2.5 to 8.2.11); empty where it can."""
+    if codec.startswith(("h264", "hevc")) and layout.aspect != 1:
+        return f"{codec} takes square pixels only"
+    try:
+        coding = coding_for(codec, layout)
+        by_stream(coding.codec, coding.profile, coding.level, coding.format.width, coding.format.height, coding.format.rate)
+    except (CaptureError, ApplianceError) as error:
+        return str(error)
+    return ""

@@ -1,10 +1,13 @@
 """A spool with orders, exams and pictures, and peers in this process, for the tests of the workflow."""
 
 import contextlib
+import threading
 import time
 from datetime import UTC, datetime
+from fractions import Fraction
 
 import numpy as np
+from pydicom.pixels import pixel_array
 
 from appliance.clinic.order import Code, Order
 from appliance.clinic.patient import Patient
@@ -12,12 +15,18 @@ from appliance.dicom.uids import Fresh
 from appliance.peers.faults import Faults
 from appliance.peers.pacs import Pacs
 from appliance.peers.ris import Ris
-from appliance.settings import Address, Courier, Peer, Settings, Station
+from appliance.settings import Address, Courier, Peer, Settings, SourceSetting, Station
 from appliance.spool.debts import State
 from appliance.spool.ledger import Ledger
 from appliance.spool.shelf import Shelf
-from appliance.workflow.acquire import Acquisition, How, Place
-from capture.frame import Still
+from appliance.workflow.acquire import Acquisition
+from appliance.workflow.becoming import How
+from appliance.workflow.place import Place
+from appliance.workflow.session import Session
+from capture.frame import Format, Frame, Still
+from capture.source import SourceLost, SourceMissing
+from capture.sources.testcard import TestCard, read_strip
+from capture.tap import Tap
 
 NOWHERE = "NOBODY@127.0.0.1:1"  # nobody listens there: refused at once
 STOMACH = Code("69695003", "SCT", "Stomach")
@@ -129,3 +138,68 @@ def until(condition, seconds=20.0, every=0.02):
 
 
 SENT, WAITING, REFUSED, COMMITTED = (str(one) for one in (State.SENT, State.WAITING, State.REFUSED, State.COMMITTED))
+
+
+class Camera:
+    """A source that a test drives: it shows frames by itself until it is told to fall silent, to end or to be lost."""
+
+    def __init__(self, rate=50, size=(160, 120), limit=None):
+        self.name, self.live, self.flaws = "the test's camera", True, []
+        self.format = Format(*size, Fraction(rate), "yuv420p")
+        self.limit = limit
+        self._card = TestCard(*size, Fraction(rate))
+        self._number = 0
+        self.silent, self.over, self.lost = threading.Event(), threading.Event(), threading.Event()
+
+    def read(self):
+        while True:
+            if self.lost.is_set():
+                raise SourceLost("the test's camera was unplugged")
+            if self.over.wait(1 / float(self.format.rate)) or self._number == self.limit:
+                return None
+            if not self.silent.is_set():
+                number, self._number = self._number, self._number + 1
+                return Frame(number, time.time(), self._card.draw(number, 0.0), self.format)
+
+    def close(self):
+        self.over.set()
+
+
+class Cameras:
+    """Opens a camera, and another one each time the last was lost."""
+
+    def __init__(self, **facts):
+        self._facts = facts
+        self.opened = []
+
+    def __call__(self):
+        if self.opened and self.opened[-1].lost.is_set() and not self.again:
+            raise SourceMissing("there is no camera any more")
+        self.opened.append(Camera(**self._facts))
+        return self.opened[-1]
+
+    again = False
+
+    @property
+    def last(self):
+        return self.opened[-1]
+
+
+@contextlib.contextmanager
+def session(place, source=None, start=True, **camera):
+    """A session in front of a camera; yields (session, cameras)."""
+    cameras = Cameras(**camera)
+    tap = Tap(cameras)
+    one = Session(place.place, place.acquisition, tap, source or SourceSetting(spec="testcard", anatomic_region=None))
+    try:
+        if start:
+            tap.start()
+            until(lambda: tap.latest() is not None)
+        yield one, cameras
+    finally:
+        tap.stop()
+
+
+def number_in(place, picture):
+    """The frame number that the strip of a kept still shows."""
+    return read_strip(pixel_array(place.place.shelf.path(picture.file)))
