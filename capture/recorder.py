@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import threading
@@ -140,8 +141,9 @@ class Recorder:
         except OSError as error:
             self._error = self._error or error
         if self._error:
-            self._journal.record.notes.append(f"the recording stopped early: {_words(self._error)}")
-            self._journal.close()
+            with contextlib.suppress(OSError):  # a full disk takes no note, either: then the clip itself has it
+                self._journal.note(f"the recording stopped early: {_words(self._error)}")
+                self._journal.close()
             clip = rescue.clip_of(self._path, self._journal.record)
             if clip is None:
                 raise CaptureError(f"nothing could be recorded: {_words(self._error)}") from self._error
