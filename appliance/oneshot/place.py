@@ -56,17 +56,32 @@ def caller(settings: Settings, peer: Peer) -> Caller:
 
 
 def ask_worklist(settings: Settings, wanted: Wanted) -> tuple[list[Order], list[str]]:
-    """Ask every RIS of the settings; returns the orders and the complaints about unusable answers."""
+    """Ask every RIS of the settings; returns the orders and the complaints, about unusable answers and about who is away.
+
+    Raises PeerError where none of them answers.
+    """
+    orders, complaints, away = _ask_each(settings, wanted)
+    if len(away) == len(settings.with_role("worklist")):
+        raise away[0]
+    return orders, [*complaints, *map(str, away)]
+
+
+def _ask_each(settings: Settings, wanted: Wanted) -> tuple[list[Order], list[str], list[PeerError]]:
     peers = settings.with_role("worklist")
     if not peers:
         raise SettingsError("no peer of the settings has the role worklist")
     orders: list[Order] = []
     complaints: list[str] = []
+    away: list[PeerError] = []
     for peer in peers.values():
-        found = ris.find_orders(caller(settings, peer), peer.parsed(), wanted)
+        try:
+            found = ris.find_orders(caller(settings, peer), peer.parsed(), wanted)
+        except PeerError as error:
+            away.append(error)
+            continue
         orders += found.orders
         complaints += found.complaints
-    return orders, complaints
+    return orders, complaints, away
 
 
 def find_orders(place: Place, words: Sequence[str]) -> list[Order]:
@@ -80,12 +95,10 @@ def find_orders(place: Place, words: Sequence[str]) -> list[Order]:
 
 def _find_order(place: Place, word: str) -> Order:
     accession, _, step = word.partition("/")
-    away: PeerError | None = None
-    try:
-        known, _ = ask_worklist(place.settings, Wanted(accession=accession))
-    except PeerError as error:
-        away = error
-        known = place.ledger.orders()
+    known, _, away = _ask_each(place.settings, Wanted(accession=accession))
+    if away:
+        once = {(order.key, order.study_uid, order.patient.id): order for order in (*place.ledger.orders(), *known)}
+        known = list(once.values())
     fitting = [order for order in known if order.accession == accession and step in ("", order.step_id)]
     if len(fitting) > 1:
         names = ", ".join(f"{order.key} ({order.step_description})" for order in fitting)
@@ -102,7 +115,7 @@ def _find_order(place: Place, word: str) -> Order:
         what = f"the accession {accession} has several steps that were begun before: {names}"
         raise SettingsError(what, "Name one: --order ACCESSION/STEP-ID.")
     if away:
-        raise away
+        raise away[0]
     raise InputError(f"the worklist has no order {word}", "Nothing was captured. Look at `dicap worklist`.")
 
 

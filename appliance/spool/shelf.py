@@ -47,6 +47,8 @@ class Shelf:
         Raises SpoolError; then the file is where it was, or nowhere, never half.
         """
         target = self.objects / folder / name
+        if target.exists():
+            raise SpoolError(f"{name} is on the shelf already")
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             digest = hashlib.sha256()

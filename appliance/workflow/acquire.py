@@ -223,6 +223,7 @@ class Acquisition:
             self._place.ledger.keep(picture, self._place.settings.with_role("store") if at_once else ())
         except StateError:
             self._place.shelf.set_aside(self._place.shelf.path(picture.file))
+            self._place.shelf.drop(picture.file)  # its thumbnail
             raise
         self._news("object.kept", exam=picture.exam_id, picture=picture.id)
         return picture
@@ -230,7 +231,10 @@ class Acquisition:
     def delete(self, picture_id: str) -> None:
         """Take a picture out of its open exam, on the technologist's word; raises StateError when it has ended."""
         picture = self._place.ledger.delete(picture_id)
-        self._place.shelf.drop(picture.file)
+        try:
+            self._place.shelf.drop(picture.file)
+        except SpoolError as error:  # it is nobody's any more: the next start moves it to the attic
+            log.warning("%s", error)
         self._news("object.deleted", exam=picture.exam_id, picture=picture_id)
 
     def finish(self, exam_id: str) -> Exam:

@@ -32,11 +32,12 @@ NOWHERE = "NOBODY@127.0.0.1:1"  # nobody listens there: refused at once
 STOMACH = Code("69695003", "SCT", "Stomach")
 
 
-def order(accession="A1", step="S1", patient="P1", name="Doe^Jane", **more):
+def order(accession="A1", step="S1", patient="P1", name="Doe^Jane", born="19700203", issuer=False, **more):
     """One scheduled step for endoscopy."""
     study = f"2.25.{sum(f'{accession}/{patient}'.encode())}{len(accession)}"
     facts = {"modality": "ES", "protocol_codes": (STOMACH,), "step_description": "Gastroscopy", "date": "20260304", **more}
-    return Order(Patient(patient, name, "19700203", "F"), study, accession, step_id=step, **facts)
+    who = Patient(patient, name, born, "F", issuer="OTHER" if issuer else "")
+    return Order(who, study, accession, step_id=step, **facts)
 
 
 def still(number=0, size=(24, 32)):
