@@ -1,6 +1,7 @@
 """What the screen shows, made from the ledger and the session: the state of `ui.shape.State`."""
 
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,7 +10,7 @@ from appliance.clinic.exam import REASONS, WRONG_WORKLIST_ENTRY, Exam, ExamState
 from appliance.clinic.order import Order
 from appliance.clinic.patient import Patient
 from appliance.spool.debts import Debt, Report, State
-from appliance.workflow.owing import owed
+from appliance.workflow.owing import exam_of, for_a_person, owed
 from appliance.workflow.place import Place
 from appliance.workflow.regions import Regions
 from appliance.workflow.session import Session
@@ -24,6 +25,7 @@ ABANDON_FIRST = ("110514", "110500", "110505", "110501", "110513")
 def state_of(place: Place, session: Session, tap: Tap, demo: bool) -> dict[str, Any]:
     """Everything the screen shows."""
     station = place.settings.station
+    things = owed(place)
     free = place.shelf.free_mb()
     word, words = _picture_state(tap.state)
     picture = tap.format
@@ -45,8 +47,8 @@ def state_of(place: Place, session: Session, tap: Tap, demo: bool) -> dict[str, 
         },
         "worklist": _worklist(place),
         "exam": _open_exam(place, session),
-        "exams": [_line(place, exam) for exam in _recent(place)],
-        "owed": _owed(owed(place), _held(place, session)),
+        "exams": [_line(place, exam, things) for exam in _recent(place, things)],
+        "owed": _owed(place, things, session),
         "peers": _peers(place),
         "disk": {"free_mb": free, "reserve_mb": station.reserve_mb, "ok": free >= station.reserve_mb},
         "reasons": [
@@ -176,21 +178,21 @@ def _kept(picture: Picture) -> dict[str, Any]:
     }
 
 
-def _recent(place: Place) -> list[Exam]:
+def _recent(place: Place, things: Sequence[Debt | Report]) -> list[Exam]:
     """Today's ended exams, and older ones of which something is still owed."""
     midnight = datetime.now().replace(hour=0, minute=0, second=0, microsecond=0).timestamp()
-    unsettled = {one.picture.exam_id if isinstance(one, Debt) else one.exam.id for one in owed(place)}
+    unsettled = {exam_of(one) for one in things}
     exams = [exam for exam in place.ledger.exams() if exam.state != ExamState.OPEN]
     return [exam for exam in exams if exam.started.timestamp() >= midnight or exam.id in unsettled][:SHOWN_EXAMS]
 
 
-def _line(place: Place, exam: Exam) -> dict[str, Any]:
+def _line(place: Place, exam: Exam, things: Sequence[Debt | Report]) -> dict[str, Any]:
     """One ended exam: how far its pictures and reports got."""
     debts = place.ledger.debts.deliveries("p.exam_id=?", exam.id)
     reports = place.ledger.debts.reports("r.exam_id=?", exam.id)
-    line, done = exam_words(place, debts, reports)
-    things: list[Debt | Report] = [*debts, *reports]
-    trouble = next((one for one in things if one.state == State.REFUSED), None)
+    mine = [one for one in things if exam_of(one) == exam.id]
+    line, done = exam_words(mine, debts, reports)
+    trouble = next(iter(for_a_person(place, mine)), None)
     return {
         "id": exam.id,
         "patient": patient_words(exam.patient),
@@ -204,18 +206,15 @@ def _line(place: Place, exam: Exam) -> dict[str, Any]:
     }
 
 
-def exam_words(place: Place, debts: list[Debt], reports: list[Report]) -> tuple[str, bool]:
-    """How far an exam's objects and reports got, in words, and whether all is done."""
-    things = owed(place)
-    pending = {(one.picture.id, one.destination) for one in things if isinstance(one, Debt)}
-    untold = {one.id for one in things if isinstance(one, Report)}
-    total = len(debts)
-    committed = sum(debt.state == State.COMMITTED for debt in debts)
-    stored = sum(debt.state in (State.SENT, State.COMMITTED) for debt in debts)
-    told = not untold & {report.id for report in reports}
-    done = told and not any((debt.picture.id, debt.destination) in pending for debt in debts)
+def exam_words(owed_of_it: Sequence[Debt | Report], debts: list[Debt], reports: list[Report]) -> tuple[str, bool]:
+    """How far an exam's pictures and reports got with all who are to have them, in words, and whether all is done."""
+    done = not owed_of_it
+    told = not any(isinstance(one, Report) for one in owed_of_it)
     if not debts:
         return ("no pictures" + (", reported" if told and reports else ""), done)
+    total = len({debt.picture.id for debt in debts})
+    stored = total - len({debt.picture.id for debt in debts if debt.state not in (State.SENT, State.COMMITTED)})
+    committed = total - len({debt.picture.id for debt in debts if debt.state != State.COMMITTED})
     if committed == total:
         words = f"{total} of {total} stored, committed"
     elif stored == total:
@@ -225,32 +224,38 @@ def exam_words(place: Place, debts: list[Debt], reports: list[Report]) -> tuple[
     return (words if told else words + "; the RIS is not told yet", done)
 
 
-def _held(place: Place, session: Session) -> int:
-    """How many pictures of the open exam wait for its end."""
-    exam = session.exam
-    return len(place.ledger.pictures(exam.id)) if exam and place.settings.station.send == "finish" else 0
+def _held(place: Place, session: Session) -> list[str]:
+    """Which pictures wait for the end of an exam: of the one here, and of those that a command left open."""
+    if place.settings.station.send != "finish":
+        return []
+    here = session.exam
+    held = {exam.id: len(place.ledger.pictures(exam.id)) for exam in place.ledger.exams(ExamState.OPEN)}
+    mine = held.pop(here.id, 0) if here else 0
+    words = [f"{_count(mine, 'picture')} of this exam, sent with Finish"] if mine else []
+    return words + ([f"{_count(sum(held.values()), 'picture')} of exams that were left open"] if any(held.values()) else [])
 
 
-def _owed(things: list[Debt | Report], held: int) -> dict[str, Any]:
+def _owed(place: Place, things: Sequence[Debt | Report], session: Session) -> dict[str, Any]:
     refused = sum(one.state == State.REFUSED for one in things)
     objects = sum(isinstance(one, Debt) for one in things)
     reports = len(things) - objects
     going = [isinstance(one, Debt) for one in things if one.state != State.REFUSED]
-    parts = []
-    if held:
-        parts.append(f"{held} picture{'s' * (held != 1)} of this exam, sent with Finish")
+    parts = _held(place, session)
     if going.count(True):
-        parts.append(f"{going.count(True)} object{'s' * (going.count(True) != 1)} on the way")
+        parts.append(f"{_count(going.count(True), 'object')} on the way")
     if going.count(False):
-        parts.append(f"{going.count(False)} report{'s' * (going.count(False) != 1)} to the RIS")
+        parts.append(f"{_count(going.count(False), 'report')} to the RIS")
     if refused:
         parts.append(f"{refused} refused: somebody must look")
-    return {
-        "objects": objects,
-        "reports": reports,
-        "refused": refused,
-        "words": ", ".join(parts) or "nothing owed: all pictures are safe in the archive",
-    }
+    elif for_a_person(place, things):
+        parts.append("somebody must look")
+    archives = place.settings.with_role("store")
+    fine = "nothing owed: all pictures are safe in the archive" if archives else "nothing owed: no archive is set"
+    return {"objects": objects, "reports": reports, "refused": refused, "words": ", ".join(parts) or fine}
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'s' * (number != 1)}"
 
 
 def _peers(place: Place) -> list[dict[str, Any]]:

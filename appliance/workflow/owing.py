@@ -62,3 +62,14 @@ def stuck(place: Place, things: Sequence[Debt | Report]) -> list[Debt | Report]:
         return one.peer not in tells or (one.exam.id, one.peer) in unbegun
 
     return [one for one in things if is_stuck(one)]
+
+
+def for_a_person(place: Place, things: Sequence[Debt | Report]) -> list[Debt | Report]:
+    """Those that a person should look at: what is stuck, and what has been tried so often that somebody should know."""
+    still = {id(one) for one in stuck(place, things)}
+    return [one for one in things if id(one) in still or (one.attempts >= PATIENCE and one.words)]
+
+
+def exam_of(thing: Debt | Report) -> str:
+    """The exam that something is owed of."""
+    return thing.picture.exam_id if isinstance(thing, Debt) else thing.exam.id
