@@ -110,7 +110,7 @@ def _copied_clip(found: Survey, copied: Copied, home: str, part: tuple[int, int]
     if copied.piece.again:
         said.append(f"The last {copied.piece.again} pictures were encoded again at the cut.")
     said += _left_behind(facts)
-    word = _LOSSY.get(facts.codec)
+    word = None if facts.codec in _LOSSLESS else _LOSSY.get(facts.codec, facts.codec)
     return Clip(
         path=copied.path,
         codec=facts.codec,

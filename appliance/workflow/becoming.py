@@ -59,7 +59,7 @@ def demand_legal(station: Station, orders: Sequence[Order], what: What, how: How
     if what == "clip" and word.startswith("vl-") and (how.region or find_region(orders, how.usual_region)) is None:
         raise SettingsError(
             f"a {word} clip must say which part of the body it shows, and neither order nor settings do",
-            "Give --region, or set sources.<name>.anatomic_region. Nothing was captured.",
+            "Choose it on the screen, give --region, or set sources.<name>.anatomic_region. Nothing was captured.",
         )
 
 
