@@ -82,6 +82,8 @@ class Delivery:
                     continue
                 debts = self._debts.to_send(name, now, self._longest, exam_id)
                 did |= bool(debts)
+                if away and lane:
+                    break  # it takes no second association from us: the first lane goes on alone
                 if away and debts:  # nobody is there: the other exams would only wait for the same
                     self._debts.postpone(debts, self._trouble(away, debts[0].attempts))
                 elif debts:
@@ -168,8 +170,10 @@ class Delivery:
         if report.kind == "begun":
             ris.begin_step(caller, address, report.exam)
             return
-        # what was taken under the wrong entry is withheld from the archive: the RIS is not told that it is there
-        pictures = [] if report.exam.reason == WRONG_WORKLIST_ENTRY else self._place.ledger.pictures(report.exam.id)
+        pictures = self._place.ledger.pictures(report.exam.id)
+        if report.exam.reason == WRONG_WORKLIST_ENTRY:  # withheld from the archives: the RIS hears of what is there already
+            there = self._debts.deliveries("p.exam_id=? AND d.state IN ('sent', 'committed')", report.exam.id)
+            pictures = [one for one in pictures if one.id in {debt.picture.id for debt in there}]
         try:
             ris.end_step(caller, address, report.exam, pictures)
         except Refused as error:

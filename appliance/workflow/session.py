@@ -11,15 +11,14 @@ from functools import partial
 
 from appliance.clinic.exam import Exam, ExamState, Picture
 from appliance.clinic.order import Order
-from appliance.errors import ApplianceError, IllegalPair, SpoolError, StateError
+from appliance.errors import ApplianceError, SpoolError, StateError
 from appliance.events import Event
 from appliance.settings import SourceSetting
 from appliance.workflow.acquire import Acquisition
 from appliance.workflow.becoming import How, demand_legal, region_set
 from appliance.workflow.place import Place
 from appliance.workflow.regions import Regions
-from appliance.workflow.take import Left, Note, Take, left_behind, why_not
-from capture.encode import choose_codec
+from appliance.workflow.take import Left, Note, Take, codec_for, left_behind
 from capture.frame import Clip, Frame, Still
 from capture.recorder import salvage
 from capture.source import CaptureError, SourceLost
@@ -29,7 +28,6 @@ log = logging.getLogger("dicap.session")
 FIRST_FRAME = 10.0  # seconds a source may take to show its first frame
 FRESH = 2.0  # seconds; an older frame is not what the technologist sees
 KEEPING = 60.0  # seconds that the end of an exam waits for its pictures
-VIDEO_CODECS = frozenset({"mpeg2", "mpeg2-hd", "h264", "hevc"})
 
 
 class NotRunning(StateError):
@@ -212,7 +210,8 @@ class Session:
             except OSError as error:
                 raise SpoolError(f"the recording cannot begin: {error.strerror}") from error
             look = partial(self._why_to_end, take)
-            take.start(self._tap.subscribe(), lambda frame: self._codec(how.syntax, frame), look, ended)
+            words = (how.syntax, self._source.clip_syntax, self._place.settings.station.clip_syntax)
+            take.start(self._tap.subscribe(), lambda frame: codec_for(words, frame.format), look, ended)
             self._take = take
             if not self._tap.running:
                 self._tap.start()  # after the reader is there: not one frame of a file is missed
@@ -220,9 +219,16 @@ class Session:
         return take
 
     def _why_to_end(self, take: Take) -> str:
-        """There must be room for the reserve, and for the object that the recording becomes."""
-        needed = self._place.settings.station.reserve_mb + take.size() // 1_000_000
-        return "" if self._place.shelf.free_mb() > needed else "the disk was nearly full: the clip ends there"
+        """There must be room for the reserve and for the object that the recording becomes, and the exam must be open."""
+        try:
+            needed = self._place.settings.station.reserve_mb + take.size() // 1_000_000
+            if self._place.shelf.free_mb() <= needed:
+                return "the disk was nearly full: the clip ends there"
+            if self._place.ledger.exam(take.exam_id).state != ExamState.OPEN:
+                return "the exam was ended elsewhere: the clip ends there"
+        except (OSError, SpoolError) as error:
+            log.warning("the recording goes on, though %s", error)
+        return ""
 
     def stop(self) -> Picture:
         """End the recording of the open exam; when this returns, the clip is kept."""
@@ -339,20 +345,6 @@ class Session:
         shutil.rmtree(take.folder, ignore_errors=True)
         with contextlib.suppress(OSError):  # other recordings of the exam may lie there
             take.folder.parent.rmdir()
-
-    def _codec(self, asked: str, frame: Frame) -> str:
-        """What to record with: as asked or set; where only the settings say it and it cannot be, what suits the source."""
-        station = self._place.settings.station
-        word = next((one for one in (asked, self._source.clip_syntax, station.clip_syntax) if one != "auto"), "auto")
-        if word != "auto" and word not in VIDEO_CODECS:
-            return "raw"
-        wrong = why_not(word, frame.format) if word != "auto" else "not asked for"
-        if wrong and asked == word != "auto":
-            raise IllegalPair(f"this source cannot be recorded as {word}: {wrong}", "Choose auto, or a per-frame syntax.")
-        if not wrong:
-            return word
-        chosen = choose_codec(frame.format).codec
-        return "raw" if why_not(chosen, frame.format) else chosen
 
     def _is_fresh(self, frame: Frame) -> bool:
         return abs(time.time() - self._tap.seen) <= max(FRESH, 3 / float(frame.format.rate))

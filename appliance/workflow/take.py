@@ -2,24 +2,26 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.clinic.exam import Picture
 from appliance.dicom.syntaxes import by_stream
-from appliance.errors import ApplianceError, StateError
+from appliance.errors import ApplianceError, IllegalPair, StateError
 from appliance.spool.books import from_json, to_json
 from appliance.spool.latch import Latch
 from appliance.workflow.becoming import How
 from capture.coding import coding_for
+from capture.encode import choose_codec
 from capture.frame import Clip, Format, Frame
 from capture.recorder import Recorder
 from capture.source import CaptureError
 from capture.tap import Reader
 
 NOTE, LOCK = "how.json", "take.lock"
+VIDEO_CODECS = frozenset({"mpeg2", "mpeg2-hd", "h264", "hevc"})
 
 
 @dataclass(frozen=True)
@@ -128,6 +130,24 @@ def left_behind(recordings: Path) -> Iterator[Left]:
             except (OSError, ValueError):
                 note = None
             yield Left(folder, folder.parent.name, note, tuple(sorted(folder.glob("clip-*"))))
+
+
+def codec_for(words: Sequence[str], layout: Format) -> str:
+    """What to record with, of the wishes `auto` or a syntax: asked for, the source's, the station's; the first counts.
+
+    IllegalPair where what was asked for cannot be; where only the settings say it, what suits the source takes its place.
+    A per-frame syntax is recorded raw.
+    """
+    word = next((one for one in words if one != "auto"), "auto")
+    if word != "auto" and word not in VIDEO_CODECS:
+        return "raw"
+    wrong = "not asked for" if word == "auto" else why_not(word, layout)
+    if not wrong:
+        return word
+    if words[0] != "auto":
+        raise IllegalPair(f"this source cannot be recorded as {word}: {wrong}", "Choose auto, or a per-frame syntax.")
+    chosen = choose_codec(layout).codec
+    return "raw" if why_not(chosen, layout) else chosen
 
 
 def why_not(codec: str, layout: Format) -> str:

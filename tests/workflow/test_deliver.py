@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from pydicom import dcmread
 from scripted import peer as scripted_peer
-from workplace import COMMITTED, NOWHERE, REFUSED, SENT, WAITING, at, order, pacs, ris, until, workplace
+from workplace import COMMITTED, NOWHERE, REFUSED, SENT, WAITING, at, order, pacs, ris, still, until, workplace
 
 from appliance.dicom.commitment import Commitment
 from appliance.errors import Refused, SpoolError
@@ -16,6 +16,7 @@ from appliance.network import ris as network_ris
 from appliance.network.statuses import Busy
 from appliance.spool.debts import State
 from appliance.workflow import deliver as module
+from appliance.workflow.becoming import How
 from appliance.workflow.deliver import Delivery
 from appliance.workflow.owing import committer, owed, stuck
 
@@ -648,6 +649,22 @@ def test_under_the_wrong_entry_nothing_is_stored_and_the_ris_hears_of_no_picture
             (step,) = told.steps()
             assert step.state == "DISCONTINUED" and step.instances == () and told.complaints == []
             assert place.ledger.debts.hurry() == 0 and not store(place)
+
+
+def test_what_had_gone_at_once_before_the_mistake_was_seen_is_told_to_the_ris(tmp_path):
+    with ris(orders=[order()]) as told, pacs(tmp_path / "store") as archive:
+        peers = {"ris": at(told, roles=("mpps",)), "pacs": at(archive, roles=BOTH)}
+        with workplace(tmp_path, peers, send="at once") as place:
+            exam, (sent,) = place.exam(1, [order()], finish=False)
+            store(place)
+            withheld = place.acquisition.keep(exam.id, still(1), How())
+            place.acquisition.abandon(exam.id, "110514")
+            for _ in range(2):
+                report(place)
+            store(place)
+            assert told.steps()[0].instances == (sent.sop_instance_uid,) and place.states() == [SENT, REFUSED]
+            (there,) = archive.objects()
+            assert there.sop_instance_uid == sent.sop_instance_uid != withheld.sop_instance_uid
 
 
 def test_an_abandoned_exam_sends_what_was_taken(tmp_path):

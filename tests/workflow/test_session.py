@@ -215,11 +215,23 @@ def test_an_exam_that_another_process_ended_is_no_longer_open_here(place, camera
     assert one.begin([order("A2")]).patient.id == "P1" and place.ledger.pictures(exam.id) == []
 
 
-def test_a_recording_of_an_exam_that_was_ended_elsewhere_is_not_the_next_patients(place, camera):
+def test_a_recording_whose_exam_is_ended_elsewhere_does_not_go_on_for_ever(place, camera, monkeypatch):
+    monkeypatch.setattr("capture.recorder._LOOK", 0.1)
     one, _ = camera
     exam = one.begin([order()])
     one.record()
     until(lambda: one.take.frames >= 5)
+    place.acquisition.finish(exam.id)
+    until(lambda: events(place, "recording.aside"))
+    assert one.take is None and list((place.root / "attic").rglob("clip-*"))
+
+
+def test_a_recording_of_an_exam_that_was_ended_elsewhere_is_not_the_next_patients(place, camera, monkeypatch):
+    one, _ = camera
+    exam = one.begin([order()])
+    one.record()
+    until(lambda: one.take.frames >= 5)
+    monkeypatch.setattr(one, "_why_to_end", lambda take: "")  # before it is noticed by itself
     place.acquisition.finish(exam.id)
     following = one.begin([order("A2", patient="P2")])
     until(lambda: events(place, "recording.aside"))
@@ -392,7 +404,7 @@ def test_a_clip_for_which_the_spool_has_no_room_waits_for_the_next_start(place, 
 def test_an_encoder_that_cannot_start_is_said_and_leaves_nothing(place, camera, monkeypatch):
     one, _ = camera
     one.begin([order()])
-    monkeypatch.setattr(one, "_codec", lambda syntax, frame: "no such codec")
+    monkeypatch.setattr(module, "codec_for", lambda words, layout: "no such codec")
     one.record()
     until(lambda: events(place, "recording.aside"))
     assert "no such codec" in events(place, "recording.aside")[0]["words"]
