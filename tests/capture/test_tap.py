@@ -169,7 +169,7 @@ def test_previews_from_many_screens_take_no_frame_from_the_recorder(tap):
     over = threading.Event()
 
     def look(width):
-        while not over.is_set():
+        while not over.wait(0.002):  # many times per frame, without keeping Python's lock for itself
             one.preview(width)
 
     screens = [threading.Thread(target=look, args=(width,)) for width in (320, 640)]
