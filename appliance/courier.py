@@ -161,7 +161,7 @@ class Courier:
         except ApplianceError as error:
             answers = isinstance(error, Refused)
             self._place.ledger.sign(f"peer:{name}", {"answers": answers, "words": str(error)})
-            self._place.ledger.cache_orders([], time.time(), f"{error} {error.advice}", name)
+            self._place.ledger.cache_orders([], time.time(), f"{error}. {error.advice}", name)
         else:
             for complaint in found.complaints:
                 log.warning("worklist: %s", complaint)

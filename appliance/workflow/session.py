@@ -269,6 +269,7 @@ class Session:
             raise
         except (ApplianceError, CaptureError) as error:
             aside = self._place.shelf.set_aside(take.folder)
+            self._clear(take)
             error.advice = f"The recording is safe in {aside}. {error.advice}"
             raise
         self._clear(take)
@@ -313,6 +314,7 @@ class Session:
                 log.exception("%s cannot be kept", left.folder)
                 with contextlib.suppress(SpoolError):
                     where = str(self._place.shelf.set_aside(left.folder))
+                    self._clear(left)
                     self._place.tell(Event("recording.aside", {"exam": left.exam_id, "where": where, "words": str(error)}))
         return rescued
 
@@ -335,13 +337,15 @@ class Session:
         except NotRunning:
             return  # the technologist was quicker
         except (ApplianceError, CaptureError) as error:
-            self._place.tell(Event("recording.aside", {"words": f"{error} {error.advice}"}))
+            words = f"{str(error).rstrip('.')}. {error.advice}"
+            self._place.tell(Event("recording.aside", {"words": words}))
         except Exception:
             log.exception("a recording could not be kept")
             words = "a fault in dicap; the recording is kept at the next start"
             self._place.tell(Event("recording.aside", {"words": words}))
 
     def _clear(self, take: Take | Left) -> None:
+        """Nothing of it stays among the recordings."""
         shutil.rmtree(take.folder, ignore_errors=True)
         with contextlib.suppress(OSError):  # other recordings of the exam may lie there
             take.folder.parent.rmdir()

@@ -224,6 +224,7 @@ def test_a_recording_whose_exam_is_ended_elsewhere_does_not_go_on_for_ever(place
     place.acquisition.finish(exam.id)
     until(lambda: events(place, "recording.aside"))
     assert one.take is None and list((place.root / "attic").rglob("clip-*"))
+    assert list(place.place.shelf.recordings.iterdir()) == []
 
 
 def test_a_recording_of_an_exam_that_was_ended_elsewhere_is_not_the_next_patients(place, camera, monkeypatch):
